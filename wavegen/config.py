@@ -62,7 +62,9 @@ class SpectralLSTMConfig:
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
     n_fft: int = bounded(1024, 16, 65536, "samples in a frame; 1024 are 46 ms at 22.05 kHz")
     hop_length: int = bounded(512, 1, 65536, "samples from frame to frame")
-    stereo: str = bounded("mid_side", 0, 0, "how two channels are turned", ("mid_side", "left_right"))
+    stereo: str = bounded(
+        "mid_side", 0, 0, "how two channels are turned", ("mid_side", "left_right")
+    )
     layers: int = bounded(2, 1, 16, "LSTM layers")
     units: int = bounded(256, 1, 8192, "width of each LSTM layer")
     head: str = bounded(
@@ -84,9 +86,57 @@ class SpectralLSTMConfig:
         return self.hop_length
 
 
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a model is trained; none of it changes what the model is."""
+
+    batch: int = bounded(4, 1, 4096, "windows or streams in one step; halved when memory is short")
+    window: int = bounded(4096, 2, 1 << 22, "frames of one window: samples, or hops of an LSTM")
+    learning_rate: float = bounded(2e-3, 0.0, 1.0, "peak of the schedule")
+    warmup_steps: int = bounded(100, 0, 1 << 20, "steps of linear rise to the peak")
+    weight_decay: float = bounded(1e-2, 0.0, 1.0, "AdamW decay of the kernels")
+    clip: float = bounded(1.0, 0.0, 1e9, "greatest norm of the gradient")
+    ema: float = bounded(0.999, 0.0, 1.0, "decay of the weight average that is kept and played")
+    heldout: float = bounded(0.1, 0.0, 0.5, "share at the end of each recording kept for scoring")
+    gap_seconds: float = bounded(1.0, 0.0, 3600.0, "left unused before the held-out part, s")
+    gain_db: float = bounded(6.0, 0.0, 24.0, "random gain of the recordings, +-dB")
+    polarity: bool = bounded(True, 0, 1, "turn the wave upside down at random")
+    channel_swap: bool = bounded(True, 0, 1, "swap left and right at random")
+    rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
+
+
 Config = WaveNetConfig | SpectralLSTMConfig
 CONFIGS: dict[str, type] = {"wavenet": WaveNetConfig, "spectral_lstm": SpectralLSTMConfig}
 ALIASES = {"lstm": "spectral_lstm"}
+
+# family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
+# first minute, `small` for a laptop CPU, `base` for a GPU.
+PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
+    "wavenet": {
+        "tiny": (
+            dict(cycles=1, layers_per_cycle=8, residual_channels=16, gate_channels=16)
+            | dict(skip_channels=32, post_channels=32),
+            dict(batch=4, window=2048, learning_rate=4e-3, warmup_steps=20, ema=0.99),
+        ),
+        "small": ({}, {}),
+        "base": (
+            dict(sample_rate=22050, levels=1024, residual_channels=64, gate_channels=64)
+            | dict(skip_channels=256),
+            dict(batch=16, window=16384, learning_rate=1e-3, warmup_steps=500),
+        ),
+    },
+    "spectral_lstm": {
+        "tiny": (
+            dict(channels=1, n_fft=256, hop_length=128, layers=1, units=32),
+            dict(batch=8, window=32, learning_rate=4e-3, warmup_steps=20, ema=0.99),
+        ),
+        "small": ({}, dict(batch=16, window=64, learning_rate=1e-3)),
+        "base": (
+            dict(sample_rate=44100, n_fft=2048, hop_length=1024, layers=3, units=1024),
+            dict(batch=64, window=128, learning_rate=5e-4, warmup_steps=500),
+        ),
+    },
+}
 
 
 def nearest(name: str, names: Any) -> str:
@@ -104,8 +154,43 @@ def family_name(name: str) -> str:
     name = ALIASES.get(name, name).replace("-", "_")
     if name not in CONFIGS:
         known = ", ".join([*CONFIGS, *ALIASES])
-        raise UsageError(f"{name!r} is not a model family{nearest(name, CONFIGS)}; there are {known}")
+        raise UsageError(
+            f"{name!r} is not a model family{nearest(name, CONFIGS)}; there are {known}"
+        )
     return name
+
+
+def family_of(model_config: Config) -> str:
+    """Returns the family that a configuration belongs to."""
+    return next(name for name, kind in CONFIGS.items() if type(model_config) is kind)
+
+
+def from_preset(family: str, preset: str, overrides: dict[str, Any]) -> tuple[Any, TrainSettings]:
+    """Returns a checked (Config, TrainSettings) of a preset with some fields set otherwise.
+
+    Args:
+        family: a key of `CONFIGS`.
+        preset: tiny, small or base.
+        overrides: fields of either dataclass by name.
+
+    Raises:
+        UsageError: an unknown preset or field, or a value out of bounds.
+    """
+    if preset not in PRESETS[family]:
+        presets = ", ".join(PRESETS[family])
+        raise UsageError(
+            f"{preset!r} is not a preset{nearest(preset, PRESETS[family])}; there are {presets}"
+        )
+    model, training = PRESETS[family][preset]
+    own = {field.name for field in dataclasses.fields(CONFIGS[family])}
+    other = {field.name for field in dataclasses.fields(TrainSettings)}
+    for name in overrides:
+        if name not in own | other:
+            hint = nearest(name, own | other)
+            raise UsageError(f"{name!r} is not a setting of {family} or of training{hint}")
+    model = model | {name: value for name, value in overrides.items() if name in own}
+    training = training | {name: value for name, value in overrides.items() if name in other}
+    return build(CONFIGS[family], model), build(TrainSettings, training)
 
 
 def build(kind: type, values: dict[str, Any]) -> Any:

@@ -1,0 +1,75 @@
+"""What all tests share: small configurations of every family, and models with random weights."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import pytest
+
+SMALL = {
+    "wavenet": dict(cycles=2, layers_per_cycle=3, residual_channels=8, gate_channels=8)
+    | dict(skip_channels=12, post_channels=12, levels=32),
+    "spectral_lstm": dict(n_fft=32, hop_length=16, layers=2, units=8),
+}
+VARIANTS = [
+    ("wavenet", {}),
+    ("wavenet", {"channels": 2}),
+    ("wavenet", {"predictor_order": 0}),
+    ("wavenet", {"kernel_size": 3, "levels": 64}),
+    ("spectral_lstm", {}),
+    ("spectral_lstm", {"channels": 1}),
+    ("spectral_lstm", {"head": "mse"}),
+]
+
+
+def variant_name(variant):
+    family, fields = variant
+    return "-".join([family, *(f"{name}{value}" for name, value in fields.items())])
+
+
+def make_config(family, **fields):
+    from wavegen.config import CONFIGS, build
+
+    return build(CONFIGS[family], SMALL[family] | {"channels": 1, "sample_rate": 8000} | fields)
+
+
+def make_model(family, seed=0, **fields):
+    """Returns a small model whose every trained weight is random, none of them zero."""
+    import keras
+
+    from wavegen.models import FAMILIES
+
+    keras.utils.set_random_seed(seed)
+    model = FAMILIES[family](make_config(family, **fields))
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        variable.assign(np.asarray(variable) + 0.1 * rng.standard_normal(variable.shape))
+    if getattr(model, "predictor", None):
+        taps = np.zeros(model.predictor.coefficients.shape, "float32")
+        taps[:2] = [1.2, -0.4][: len(taps)]
+        model.predictor.coefficients.assign(taps)
+        model.predictor.bounds.assign([0.6, 1e-3, 0.5])
+    return model
+
+
+def make_frames(model, batch=2, time=24, seed=1):
+    """Returns frames a model of either family could hear."""
+    rng = np.random.default_rng(seed)
+    signal = 0.3 * rng.standard_normal(
+        (batch, model.config.channels, time * model.config.frame_samples)
+    )
+    codec = type(model).codec(model.config)
+    frames, _ = codec.encode_step(signal.astype("float32"), codec.encode_initial((batch,)))
+    return frames
+
+
+@pytest.fixture(params=VARIANTS, ids=variant_name)
+def model(request):
+    family, fields = request.param
+    return make_model(family, **fields)

@@ -1,0 +1,78 @@
+import dataclasses
+
+import pytest
+
+from wavegen.config import (
+    CONFIGS,
+    PRESETS,
+    SpectralLSTMConfig,
+    TrainSettings,
+    WaveNetConfig,
+    build,
+    family_name,
+    from_preset,
+)
+from wavegen.errors import UsageError
+
+
+@pytest.mark.parametrize("kind", [*CONFIGS.values(), TrainSettings])
+def test_every_field_has_bounds_a_type_and_a_help_text(kind):
+    build(kind, {})
+    for field in dataclasses.fields(kind):
+        assert field.metadata["help"], field.name
+        assert isinstance(field.default, (int, float, str, bool))
+
+
+def test_every_preset_can_be_built():
+    for family, presets in PRESETS.items():
+        assert list(presets) == ["tiny", "small", "base"]
+        for preset in presets:
+            model, settings = from_preset(family, preset, {})
+            assert isinstance(model, CONFIGS[family]) and isinstance(settings, TrainSettings)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"residual_chanels": 3}, "did you mean residual_channels"),
+        ({"levels": 3}, "levels=3 must lie in 4 .. 4096"),
+        ({"levels": 256.0}, "must be of type int"),
+        ({"levels": True}, "must be of type int"),
+        ({"channels": 3}, "must lie in 1 .. 2"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(values, words):
+    with pytest.raises(UsageError, match=words):
+        build(WaveNetConfig, values)
+
+
+def test_numbers_that_do_not_fit_together_are_refused():
+    with pytest.raises(UsageError, match="must not exceed"):
+        build(SpectralLSTMConfig, {"n_fft": 64, "hop_length": 65})
+    with pytest.raises(UsageError, match="must be even"):
+        build(SpectralLSTMConfig, {"n_fft": 63, "hop_length": 8})
+    with pytest.raises(UsageError, match="must be one of"):
+        build(SpectralLSTMConfig, {"head": "gaussian"})
+    with pytest.raises(UsageError, match="must lie"):
+        build(TrainSettings, {"learning_rate": float("nan")})
+
+
+def test_overrides_reach_the_right_dataclass():
+    model, settings = from_preset("wavenet", "tiny", {"levels": 64, "batch": 2})
+    assert (model.levels, settings.batch) == (64, 2)
+    with pytest.raises(UsageError, match="did you mean"):
+        from_preset("wavenet", "tiny", {"cycels": 64})
+    with pytest.raises(UsageError, match="did you mean small"):
+        from_preset("wavenet", "smal", {})
+
+
+def test_families_have_aliases_and_near_misses_are_named():
+    assert family_name("lstm") == "spectral_lstm"
+    assert family_name("spectral-lstm") == "spectral_lstm"
+    with pytest.raises(UsageError, match="did you mean wavenet"):
+        family_name("wavnet")
+
+
+def test_receptive_field_of_the_default_wavenet():
+    assert WaveNetConfig().receptive_field == 3 * 1023 + 1
+    assert build(WaveNetConfig, {"kernel_size": 3}).receptive_field == 2 * 3 * 1023 + 1

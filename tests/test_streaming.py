@@ -1,0 +1,85 @@
+import keras
+import numpy as np
+import pytest
+from contract import verify_contract
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from wavegen import backend
+from wavegen.streaming import CausalConv1D, RecurrentStack, one_pole, parameters, pure
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+@pytest.mark.parametrize("dilation", [1, 2, 5, 16])
+def test_causal_conv_keeps_the_contract(kernel_size, dilation):
+    layer = CausalConv1D(5, kernel_size, dilation)
+    layer.build((None, None, 3))
+    x = np.random.default_rng(0).standard_normal((2, 20, 3)).astype("float32")
+    verify_contract(layer, x, remembers=dilation < 16)
+
+
+def test_causal_conv_is_the_textbook_sum():
+    layer = CausalConv1D(1, 3, 2)
+    layer.build((None, None, 1))
+    layer.kernel.assign(np.array([[3.0], [5.0], [7.0]]))  # oldest tap first
+    impulse = np.zeros((1, 8, 1), "float32")
+    impulse[0, 1] = 1.0
+    assert np.asarray(layer(impulse))[0, :, 0].tolist() == [0, 7, 0, 5, 0, 3, 0, 0]
+
+
+def test_recurrent_stack_keeps_the_contract():
+    layer = RecurrentStack(6, 3)
+    layer.build((None, None, 4))
+    x = np.random.default_rng(0).standard_normal((3, 17, 4)).astype("float32")
+    verify_contract(layer, x)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 70), st.floats(0.3, 0.995), st.integers(0, 2**31))
+def test_one_pole_is_the_recursion(time, pole, seed):
+    rng = np.random.default_rng(seed)
+    x, last = rng.standard_normal((2, time, 3)), rng.standard_normal((2, 1, 3))
+    wanted, y = [], last[:, 0]
+    for t in range(time):
+        y = pole * y + (1 - pole) * x[:, t]
+        wanted.append(y)
+    found = one_pole(ops.convert_to_tensor(x.astype("float32")), last.astype("float32"), pole)
+    np.testing.assert_allclose(np.asarray(found), np.stack(wanted, 1), atol=2e-5)
+
+
+def test_pure_sees_the_parameters_it_is_given():
+    """Compiled through `pure`, new weights count; the model's own stay untouched."""
+
+    class Scale(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.factor = self.add_weight(shape=(), initializer="ones")
+            self.built = True
+
+        def step(self, x, state):
+            return self.factor * x, state + ops.sum(x)
+
+    model = Scale()
+    step = backend.compiled(pure(model))
+    x, state = np.full((1, 2, 1), 3.0, "float32"), np.float32(0)
+    first, _ = step(parameters(model), x, state)
+    second, total = step([np.float32(2.0)], x, state)
+    assert np.asarray(first)[0, 0, 0] == 3.0
+    assert np.asarray(second)[0, 0, 0] == 6.0
+    assert float(total) == 6.0
+    assert float(np.asarray(model.factor)) == 1.0
+    model.factor.assign(5.0)
+    third, _ = step(parameters(model), x, state)
+    assert np.asarray(third)[0, 0, 0] == 15.0
+
+
+def test_gradient_is_taken_of_the_first_argument():
+    def function(x, y):
+        return ops.sum(x * x * y), ops.sum(x)
+
+    (value, extra), gradient = backend.compiled(backend.value_and_gradient(function))(
+        np.array([1.0, 2.0], "float32"), np.array([3.0, 5.0], "float32")
+    )
+    assert (float(value), float(extra)) == (23.0, 3.0)
+    assert np.asarray(gradient).tolist() == [6.0, 20.0]

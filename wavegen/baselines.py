@@ -1,0 +1,217 @@
+"""Honest yardsticks for samples: what simple statistics of the recordings already know.
+
+Fitted on the training part once, kept with the model, evaluated on any sound: a histogram, a bigram
+and linear prediction (Makhoul 1975, "Linear prediction: a tutorial review") with a logistic error
+of fixed scale or of one that follows the recent error, discretised on the codec's levels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import linalg, optimize, signal
+
+ORDER = 32
+POLE = 0.97  # of the running mean of recent errors: a memory of about 33 samples
+CONTEXTS = 256  # of the bigram, at most
+UNIFORM = 1e-5  # share of a uniform distribution in every other, so that no sample costs all
+FIT_SAMPLES = 400_000  # that the scales are fitted on, in blocks from all over the recordings
+BLOCK = 4096
+RIDGE = 1e-9  # of the autocovariance at lag 0, added to it
+
+
+@dataclass(frozen=True)
+class SampleBaselines:
+    """Fitted statistics of int32 level sequences `(samples, channels)`.
+
+    Attributes:
+        values: float32 (levels,), what each level decodes to.
+        edges: float32 (levels - 1,), thresholds between levels.
+        histogram: float32 (levels,), counts.
+        bigram: float32 (contexts, levels), counts of a level after each (coarsened) level.
+        coefficients: float64 (order,), newest sample first.
+        fixed_scale: of the logistic error, linear amplitude.
+        scale_ratio: adaptive scale over running mean error.
+        scale_floor: least adaptive scale.
+        scale_ceiling: greatest adaptive scale met in training.
+    """
+
+    values: np.ndarray
+    edges: np.ndarray
+    histogram: np.ndarray
+    bigram: np.ndarray
+    coefficients: np.ndarray
+    fixed_scale: float
+    scale_ratio: float
+    scale_floor: float
+    scale_ceiling: float
+
+    @classmethod
+    def fit(cls, codec: Any, chunks: Iterable[np.ndarray]) -> SampleBaselines:
+        """Returns the statistics of training sound.
+
+        Args:
+            codec: MuLaw, for its levels, values and edges.
+            chunks: int32 (samples, channels) each; memory is bounded by the longest.
+        """
+        levels, values = codec.levels, np.asarray(codec.values, np.float64)
+        contexts = min(levels, CONTEXTS)
+        histogram, bigram = np.zeros(levels), np.zeros(contexts * levels)
+        covariance, kept = np.zeros(ORDER + 1), []
+        for chunk in chunks:
+            for levels_heard in chunk.T:  # each channel by itself
+                histogram += np.bincount(levels_heard, minlength=levels)
+                pairs = levels_heard[:-1] * contexts // levels * levels + levels_heard[1:]
+                bigram += np.bincount(pairs, minlength=contexts * levels)
+                covariance += autocovariance(values[levels_heard], ORDER)
+            starts = np.linspace(0, max(0, len(chunk) - BLOCK), 8).astype(int)
+            kept += [chunk[start : start + BLOCK] for start in np.unique(starts)]
+        coefficients = linear_prediction(covariance, ORDER)
+        edges = np.asarray(codec.edges, np.float64)
+        fixed, ratio, floor, ceiling = fit_scales(kept, values, edges, coefficients)
+        return cls(
+            np.asarray(codec.values, np.float32),
+            np.asarray(codec.edges, np.float32),
+            histogram.astype(np.float32),
+            bigram.reshape(contexts, levels).astype(np.float32),
+            coefficients,
+            fixed,
+            ratio,
+            floor,
+            ceiling,
+        )
+
+    def bits(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what each baseline pays for every sample, bits `(samples, channels)`.
+
+        Args:
+            frames: int32 (samples, channels); silence precedes the first.
+        """
+        rows = [self.channel_bits(channel) for channel in frames.T]
+        return {name: np.stack([row[name] for row in rows], axis=-1) for name in rows[0]}
+
+    def channel_bits(self, levels: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the same for one channel, `(samples,)` each."""
+        count = len(self.values)
+        share = (self.histogram.astype(np.float64) + 1) / (self.histogram.sum() + count)
+        before = np.concatenate([[count // 2], levels[:-1]]) * len(self.bigram) // count
+        totals = self.bigram.sum(axis=1, dtype=np.float64)
+        weight = 4.0  # of the histogram, in counts: what a context not met often falls back on
+        pairs = self.bigram[before, levels] + weight * share[levels]
+        edges = self.edges.astype(np.float64)
+        mean, error = predict(self.values.astype(np.float64)[levels], self.coefficients)
+        recent = running_mean(np.abs(error))
+        scale = np.clip(self.scale_ratio * recent, self.scale_floor, self.scale_ceiling)
+        return {
+            "uniform": np.full(len(levels), math.log2(count)),
+            "histogram": -np.log2(share[levels]),
+            "bigram": -np.log2(pairs / (totals[before] + weight)),
+            "linear predictor, fixed scale": logistic_bits(levels, mean, self.fixed_scale, edges),
+            "linear predictor, adaptive scale": logistic_bits(levels, mean, scale, edges),
+        }
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Returns everything as named arrays, for a model file."""
+        numbers = [self.fixed_scale, self.scale_ratio, self.scale_floor, self.scale_ceiling]
+        names = ("values", "edges", "histogram", "bigram", "coefficients")
+        return {name: getattr(self, name) for name in names} | {"scales": np.array(numbers)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> SampleBaselines:
+        """Returns the baselines that `to_arrays` gave away."""
+        rest = {name: array for name, array in arrays.items() if name != "scales"}
+        return cls(**rest, **dict(zip(SCALES, map(float, arrays["scales"]), strict=True)))
+
+
+SCALES = ("fixed_scale", "scale_ratio", "scale_floor", "scale_ceiling")
+
+
+def autocovariance(x: np.ndarray, order: int) -> np.ndarray:
+    """Returns the sums of x[t] x[t - k] for k = 0 .. order, float64 `(order + 1,)`."""
+    padded = np.concatenate([np.zeros(order), x])
+    return np.array([x @ padded[order - k : order - k + len(x)] for k in range(order + 1)])
+
+
+def linear_prediction(covariance: np.ndarray, order: int, ridge: float = RIDGE) -> np.ndarray:
+    """Returns the coefficients of the least squared prediction error, newest sample first.
+
+    Args:
+        covariance: float64 (order + 1,), autocovariance at lags 0 .. order.
+        order: number of coefficients.
+        ridge: share of lag 0 that is added to it; keeps silence and pure tones solvable.
+    """
+    column = covariance[:order].copy()
+    column[0] = column[0] * (1 + ridge) + 1e-30
+    return linalg.solve_toeplitz(column, covariance[1 : order + 1])
+
+
+def predict(x: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns each sample's prediction from the samples before it, and its error."""
+    taps = np.concatenate([[0.0], coefficients])
+    mean = signal.lfilter(taps, [1.0], x)
+    return mean, x - mean
+
+
+def running_mean(error: np.ndarray) -> np.ndarray:
+    """Returns the one-pole mean of the absolute errors strictly before each sample."""
+    mean = signal.lfilter([1 - POLE], [1.0, -POLE], error)
+    return np.concatenate([[0.0], mean[:-1]])
+
+
+def logistic_bits(levels: np.ndarray, mean: Any, scale: Any, edges: np.ndarray) -> np.ndarray:
+    """Returns the bits that levels cost under a logistic density discretised at the edges.
+
+    Args:
+        levels: int (samples,).
+        mean: of each sample, linear amplitude.
+        scale: of each sample or of all, > 0.
+        edges: float64 (levels - 1,).
+    """
+    count = len(edges) + 1
+    bounds = np.concatenate([[-np.inf], edges, [np.inf]])
+    low, high = (bounds[levels] - mean) / scale, (bounds[levels + 1] - mean) / scale
+    # By symmetry both ends are taken to the left tail, where differences are exact.
+    flip = low > 0
+    low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+    share = sigmoid(high) - sigmoid(low)
+    return -np.log2((1 - UNIFORM) * share + UNIFORM / count)
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """Returns 1 / (1 + exp(-z)) without overflow."""
+    small = np.exp(-np.abs(z))
+    return np.where(z < 0, small, 1.0) / (1 + small)
+
+
+def fit_scales(
+    chunks: list[np.ndarray], values: np.ndarray, edges: np.ndarray, coefficients: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Returns (fixed scale, ratio, floor, ceiling) of least bits on a sample of the training."""
+    share = max(1, sum(chunk.size for chunk in chunks) // FIT_SAMPLES)
+    heard, means, recents = [], [], []
+    for chunk in chunks[::share]:
+        for levels in chunk.T:
+            mean, error = predict(values[levels], coefficients)
+            heard.append(levels[2 * ORDER :])
+            means.append(mean[2 * ORDER :])
+            recents.append(running_mean(np.abs(error))[2 * ORDER :])
+    levels, mean, recent = map(np.concatenate, (heard, means, recents))
+
+    def bits(scale: Any) -> float:
+        return float(np.mean(logistic_bits(levels, mean, scale, edges)))
+
+    narrow = float(np.diff(edges).min())
+    start = math.log(max(float(np.mean(recent)), narrow))
+    best = optimize.minimize_scalar(lambda s: bits(math.exp(s)), (start - 2, start))
+    found = optimize.minimize(
+        lambda p: bits(np.maximum(math.exp(p[1]), math.exp(p[0]) * recent)),
+        [math.log(0.6), math.log(narrow)],
+        method="Nelder-Mead",
+        options={"xatol": 0.01, "fatol": 1e-4, "maxfev": 80},
+    )
+    ratio, floor = (math.exp(p) for p in found.x)
+    return math.exp(best.x), ratio, floor, max(ratio * float(recent.max()), 2 * floor)

@@ -1,0 +1,270 @@
+"""What one training step gets: windows cut at random, or streams that go on from step to step.
+
+A batch is a pure function of the recordings, the step and the arguments. Chance comes from Philox,
+keyed by seed, epoch and purpose, so a run's place in its data is its step number alone: a resumed
+run, or one that asks for steps in another order, gets the same batches.
+
+Streams are for truncated backpropagation through time (Williams and Peng 1990): row b of step n + 1
+continues row b of step n unless `reset` says that it starts anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from wavegen.dataset import Dataset
+from wavegen.errors import AudioError, UsageError
+
+PURPOSES = {"windows": 1, "streams": 2, "augment": 3}  # each its own sequence of numbers
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Changes that leave music music.
+
+    Attributes:
+        gain_db: gain drawn uniformly from -gain_db .. +gain_db, never beyond full scale.
+        polarity: turn half of the cuts upside down.
+        channel_swap: exchange left and right in half of the cuts, of two channels.
+    """
+
+    gain_db: float = 6.0
+    polarity: bool = True
+    channel_swap: bool = True
+
+    def apply(self, signal: np.ndarray, numbers: np.ndarray, peak: float) -> np.ndarray:
+        """Returns a changed copy.
+
+        Args:
+            signal: float32 `(channels, samples)` within -1 .. 1.
+            numbers: three uniforms in 0 .. 1: for gain, polarity and swap.
+            peak: greatest magnitude the gain must keep within full scale, of the signal or of the
+                recording that it is part of.
+        """
+        gain = min(10 ** (self.gain_db * (2 * numbers[0] - 1) / 20), 1 / max(peak, 1e-6))
+        if self.polarity and numbers[1] < 0.5:
+            gain = -gain
+        if self.channel_swap and len(signal) == 2 and numbers[2] < 0.5:
+            signal = signal[::-1]
+        return np.clip(signal * np.float32(gain), -1, 1)  # clips what rounding adds
+
+
+class Batch(NamedTuple):
+    """Windows: float32 `signal` (batch, channels, length), bool `valid` (batch, length)."""
+
+    signal: np.ndarray
+    valid: np.ndarray
+
+
+class Streams(NamedTuple):
+    """Chunks of streams, for frames 0 .. length - 1 to predict frames 1 .. length.
+
+    Attributes:
+        signal: float32 (batch, channels, context + (length + 1) * frame_samples).
+        valid: bool (batch, length), whether frame t + 1 holds any of the recording.
+        reset: bool (batch,), whether the row starts anew: a recording or a row begins here.
+        frame: int64 (batch,), number of the row's first frame within its segment.
+    """
+
+    signal: np.ndarray
+    valid: np.ndarray
+    reset: np.ndarray
+    frame: np.ndarray
+
+
+def windows_per_epoch(dataset: Dataset, length: int, part: str = "train") -> int:
+    """Returns into how many windows of `length` samples a part is cut, in every epoch."""
+    return int(_window_counts(_lengths(dataset, part), length).sum())
+
+
+def windows(
+    dataset: Dataset,
+    step: int,
+    *,
+    batch: int,
+    length: int,
+    seed: int,
+    part: str = "train",
+    augment: Augment | None = None,
+) -> Batch:
+    """Returns the windows of one step.
+
+    In every epoch each segment is cut on a grid that starts at another random place, and the
+    windows of all segments come in random order: each sample is seen once an epoch. The first and
+    the last window of a segment are shorter; zeros fill them up, where `valid` is False.
+
+    Args:
+        dataset: the recordings.
+        step: the step's number, >= 0; epochs follow each other within a batch.
+        batch: how many windows.
+        length: samples in a window; 8192 are half a second at 16 kHz.
+        seed: the run's seed.
+        part: "train" or "heldout".
+        augment: drawn for each step and row; None is the sound as recorded.
+
+    Raises:
+        AudioError: the part is empty.
+        UsageError: a number out of range.
+    """
+    _check(0, step=step, seed=seed)
+    _check(1, batch=batch, length=length)
+    table, lengths = dataset.table(part), _lengths(dataset, part)
+    counts = _window_counts(lengths, length)
+    ends = np.cumsum(counts)
+    if not len(ends):
+        raise AudioError(f"the {part} part is empty; add longer recordings")
+    signal = np.zeros((batch, dataset.channels, length), np.float32)
+    valid = np.zeros((batch, length), bool)
+    numbers = _generator(seed, "augment", step).random((batch, 3))
+    for row in range(batch):
+        epoch, place = divmod(step * batch + row, int(ends[-1]))
+        order, offsets = _epoch(seed, "windows", epoch, int(ends[-1]), len(table))
+        segment = int(np.searchsorted(ends, order[place], side="right"))
+        count, samples = int(counts[segment]), int(lengths[segment])
+        first = int(order[place]) - int(ends[segment] - count)
+        # The grid starts `before` samples ahead of the segment; no window may be left empty.
+        slack = count * length - samples
+        low, high = max(0, slack - length + 1), min(slack, length - 1)
+        before = low + int(offsets[segment] * (high - low + 1)) if count > 1 else 0
+        start, stop = max(0, first * length - before), min(samples, (first + 1) * length - before)
+        recording, origin = int(table[segment, 0]), int(table[segment, 1])
+        cut = dataset.signal(recording, origin + start, origin + stop)
+        if augment:
+            cut = augment.apply(cut, numbers[row], float(np.abs(cut).max(initial=0.0)))
+        signal[row, :, : stop - start] = cut
+        valid[row, : stop - start] = True
+    return Batch(signal, valid)
+
+
+def stream_steps(
+    dataset: Dataset, *, batch: int, length: int, frame_samples: int, part: str = "train"
+) -> int:
+    """Returns how many steps of `streams` an epoch has, 0 where the part is too short."""
+    return -(-int(_chunk_counts(_lengths(dataset, part), length, frame_samples).sum()) // batch)
+
+
+def streams(
+    dataset: Dataset,
+    step: int,
+    *,
+    batch: int,
+    length: int,
+    frame_samples: int,
+    context: int,
+    seed: int,
+    part: str = "train",
+    augment: Augment | None = None,
+    offset: bool = True,
+) -> Streams:
+    """Returns one step of `batch` contiguous streams of frames.
+
+    In every epoch the segments come in random order, each in chunks of `length` predicted frames;
+    the last frame of a chunk is the first of the next. The list of chunks is turned to a random
+    start and cut into `batch` rows of equal length. Rows that are left over at its end are empty:
+    zeros, nothing valid, reset.
+
+    Args:
+        dataset: the recordings.
+        step: the step's number, >= 0.
+        batch: how many streams run beside each other.
+        length: frames to predict in a step.
+        frame_samples: samples in a frame: 1, or the hop of an STFT.
+        context: samples before the first frame to give as well; zeros before a segment's start.
+        seed: the run's seed.
+        part: "train" or "heldout".
+        augment: drawn for each epoch and segment, so it stays the same along a recording; None is
+            the sound as recorded.
+        offset: start each segment at a random sample of its first frame, and the rows at a random
+            chunk. False uses every sample, as judging wants it.
+
+    Raises:
+        AudioError: no segment of the part holds two frames.
+        UsageError: a number out of range.
+    """
+    _check(0, step=step, seed=seed, context=context)
+    _check(1, batch=batch, length=length, frame_samples=frame_samples)
+    table, lengths = dataset.table(part), _lengths(dataset, part)
+    counts = _chunk_counts(lengths, length, frame_samples)
+    total = int(counts.sum())
+    if not total:
+        raise AudioError(
+            f"the {part} part has no piece longer than a frame of {frame_samples} samples;"
+            " add longer recordings"
+        )
+    steps = -(-total // batch)
+    epoch, place = divmod(step, steps)
+    order, offsets = _epoch(seed, "streams", epoch, len(table), len(table) + 1)
+    numbers = _generator(seed, "augment", epoch).random((len(table), 3)) if augment else None
+    ends = np.cumsum(counts[order])
+    turn = int(offsets[-1] * total) if offset else 0
+    signal = np.zeros((batch, dataset.channels, context + (length + 1) * frame_samples), np.float32)
+    valid, reset = np.zeros((batch, length), bool), np.ones(batch, bool)
+    frame = np.zeros(batch, np.int64)
+    for row in range(min(batch, -(-(total - place) // steps))):
+        chunk = (row * steps + place + turn) % total
+        rank = int(np.searchsorted(ends, chunk, side="right"))
+        segment = int(order[rank])
+        number = chunk - int(ends[rank] - counts[segment])
+        recording, origin = int(table[segment, 0]), int(table[segment, 1])
+        samples = int(lengths[segment])
+        # So late a start that the last chunk had nothing left to predict is not allowed.
+        latest = samples - ((int(counts[segment]) - 1) * length + 1) * frame_samples
+        skip = int(offsets[segment] * min(frame_samples, latest)) if offset else 0
+        first = skip + number * length * frame_samples - context
+        start, stop = max(0, first), min(samples, first + signal.shape[2])
+        cut = dataset.signal(recording, origin + start, origin + stop)
+        if augment and numbers is not None:
+            cut = augment.apply(cut, numbers[segment], dataset.recordings[recording].peak)
+        signal[row, :, start - first : stop - first] = cut
+        frame[row] = number * length
+        reset[row] = number == 0 or place == 0
+        begins = skip + (frame[row] + 1 + np.arange(length)) * frame_samples
+        valid[row] = begins < samples
+    return Streams(signal, valid, reset, frame)
+
+
+def _lengths(dataset: Dataset, part: str) -> np.ndarray:
+    table = dataset.table(part)
+    return table[:, 2] - table[:, 1]
+
+
+def _window_counts(lengths: np.ndarray, length: int) -> np.ndarray:
+    """Returns how many windows each segment takes, the same in every epoch.
+
+    One more than the least where the grid could else move by less than half a window.
+    """
+    counts = -(-lengths // length)
+    slack = counts * length - lengths
+    return counts + ((counts > 1) & (2 * slack < length) & (length > 1))
+
+
+def _chunk_counts(lengths: np.ndarray, length: int, frame_samples: int) -> np.ndarray:
+    """Returns how many chunks each segment takes; its first frame is not predicted."""
+    return -(-(-(-lengths // frame_samples) - 1) // length)
+
+
+def _generator(seed: int, purpose: str, number: int) -> np.random.Generator:
+    counter = np.array([0, 0, number, PURPOSES[purpose]], np.uint64)  # the low words count up
+    key = np.array([seed % 2**64, 0], np.uint64)
+    return np.random.Generator(np.random.Philox(counter=counter, key=key))
+
+
+@lru_cache(maxsize=8)
+def _epoch(
+    seed: int, purpose: str, epoch: int, items: int, uniforms: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns an epoch's random order of `items` and its uniforms in [0, 1)."""
+    generator = _generator(seed, purpose, epoch)
+    offsets, order = generator.random(uniforms), generator.permutation(items)
+    order.flags.writeable = offsets.flags.writeable = False
+    return order, offsets
+
+
+def _check(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise UsageError(f"{name}={value} must be at least {least}")

@@ -1,0 +1,35 @@
+"""Chance as an argument: uniforms from a counter-based generator.
+
+The numbers are a function of (seed, variation, position) alone: Philox (Salmon et al. 2011,
+"Parallel random numbers: as easy as 1, 2, 3") needs no history. A variation is therefore the same
+drawn alone or among eight, in blocks of any length, and every WAV can be made again.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def uniforms(seed: int, variation: int, start: int, frames: int, shape: tuple) -> np.ndarray:
+    """Returns float32 uniforms in [0, 1) for `frames` frames from frame `start` on.
+
+    Args:
+        seed: the user's number, 0 .. 2^64 - 1.
+        variation: 0, 1, 2, ...: which of the variations.
+        start: number of the first frame since the seed sound ended, >= 0.
+        frames: how many.
+        shape: the family's `noise_shape` for one frame.
+
+    Returns:
+        `(frames, *shape)`, multiples of 2^-24.
+    """
+    width = math.prod(shape)
+    first, count = start * width, frames * width
+    generator = np.random.Philox(key=[seed, variation])
+    generator.advance(first // 4)  # a counter yields four 64-bit words
+    words = generator.random_raw(first % 4 + count)[first % 4 :]
+    return ((words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(
+        (frames, *shape)
+    )

@@ -1,0 +1,58 @@
+"""The command line: `python -m wavegen COMMAND`; the only part that parses and prints.
+
+Each command is a module with `run(arguments, console) -> exit code`. Nothing here imports Keras
+before a command needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+from wavegen.cli.display import Console
+from wavegen.cli.parse import parser
+from wavegen.errors import Error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    0 done, 1 an internal bug, 2 bad usage or input, 3 output, 4 a checkpoint refused, 5 training
+    diverged, 130 interrupted, 143 terminated.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    arguments = parser().parse_args(argv)
+    console = Console(quiet=arguments.quiet, verbose=arguments.verbose)
+    if getattr(arguments, "backend", None):
+        os.environ["KERAS_BACKEND"] = arguments.backend
+    try:
+        command = importlib.import_module(f"wavegen.cli.{arguments.command}")
+        return command.run(arguments, console)
+    except Error as error:
+        console.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return 130
+    except BrokenPipeError:  # the reader of our output went away: nothing to say to anyone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        console.error("memory does not suffice; try a smaller --batch, --window or preset")
+        return 3
+    except Exception as error:
+        if arguments.verbose:
+            raise
+        console.error(f"internal error: {type(error).__name__}: {error}; see {log_of(error)}")
+        return 1
+
+
+def log_of(error: BaseException) -> str:
+    """Returns the path of a fresh file that holds the traceback."""
+    with tempfile.NamedTemporaryFile("w", prefix="wavegen-", suffix=".log", delete=False) as file:
+        file.write("".join(traceback.format_exception(error)))
+    return file.name

@@ -1,0 +1,112 @@
+"""What the user sees: one console on stderr, results on stdout, one live line for long work."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console as Rich
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+
+class Console:
+    """Prints notes and progress to stderr and results (paths, JSON) to stdout."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+        """Makes a console; `quiet` keeps all but results, warnings and errors to itself."""
+        self.quiet, self.verbose = quiet, verbose
+        self.rich = Rich(stderr=True, highlight=False)  # honours NO_COLOR by itself
+
+    def note(self, text: str) -> None:
+        """Says something useful to know."""
+        if not self.quiet:
+            self.rich.print(text, markup=False, soft_wrap=True)
+
+    def warning(self, text: str) -> None:
+        """Says what is not as it should be, in one line."""
+        self.rich.print(f"wavegen: warning: {text}", markup=False, soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Says why the command failed, in one line."""
+        line = " ".join(text.split("\n"))
+        self.rich.print(f"wavegen: error: {line}", markup=False, soft_wrap=True)
+
+    def result(self, text: str) -> None:
+        """Prints what other programs may read."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def table(self, columns: list[str], rows: list[list[str]], *, to_stdout: bool = False) -> None:
+        """Prints rows under headings; numbers lean right."""
+        if self.quiet and not to_stdout:
+            return
+        table = Table(box=None, pad_edge=False)
+        for i, column in enumerate(columns):
+            table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        target = Rich(highlight=False) if to_stdout else self.rich
+        target.print(table)
+
+    def live(self, title: str) -> Live:
+        """Returns a live line for long work, as a context manager."""
+        return Live(self, title)
+
+
+class Live:
+    """A bar with the state of the work in words; now and then a plain line where no terminal is."""
+
+    EVERY = 15.0  # seconds between plain lines
+
+    def __init__(self, console: Console, title: str) -> None:
+        """Prepares the line; nothing is shown before the first update."""
+        self.console, self.title = console, title
+        self.printed = time.monotonic()
+        self.bar: Progress | None = None
+        if console.rich.is_terminal and not console.quiet:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(24),
+                TextColumn("{task.fields[text]}"),
+            )
+            self.bar = Progress(*columns, console=console.rich, transient=True)
+            self.task = self.bar.add_task(title, total=1.0, text="")
+
+    def __enter__(self) -> Live:
+        """Shows the line."""
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None
+    ) -> None:
+        """Removes the line."""
+        if self.bar:
+            self.bar.stop()
+
+    def update(self, share: float, text: str) -> None:
+        """Shows how far the work is, 0 .. 1, and its state in words."""
+        if self.bar:
+            self.bar.update(self.task, completed=share, text=text)
+        elif time.monotonic() - self.printed >= self.EVERY:
+            self.printed = time.monotonic()
+            self.console.note(f"{self.title} {share:4.0%}  {text}")
+
+
+def clock(seconds: float) -> str:
+    """Returns "1:05" or "2:03:04" from seconds."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def large(number: float) -> str:
+    """Returns "950", "12.3 k" or "4.56 M"."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.0f}"

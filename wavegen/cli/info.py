@@ -1,0 +1,118 @@
+"""`wavegen info`: what a model, a recording or this installation is."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from wavegen import __version__, audio, checkpoint, config
+from wavegen.cache import default_folder
+from wavegen.cli.display import Console, clock, large
+
+PACKAGES = ["tensorflow", "keras", "jax", "numpy", "scipy", "librosa", "soundfile", "soxr", "numba"]
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Prints facts about each thing named."""
+    if arguments.presets:
+        found = presets()
+    elif not arguments.what:
+        found = [machine()]
+    else:
+        found = [facts_of(what, arguments.runs) for what in arguments.what]
+    if arguments.json:
+        console.result(json.dumps(found, indent=2))
+    elif arguments.presets:
+        console.table(
+            list(found[0]), [[str(v) for v in one.values()] for one in found], to_stdout=True
+        )
+    else:
+        for one in found:
+            console.table(["", ""], [[k, str(v)] for k, v in one.items()], to_stdout=True)
+    return 0
+
+
+def machine() -> dict[str, Any]:
+    """Returns versions and folders of this installation."""
+    found: dict[str, Any] = {"wavegen": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found | {"platform": platform.platform(), "cache": str(default_folder())}
+
+
+def facts_of(what: str, runs: str) -> dict[str, Any]:
+    """Returns the facts of a sound file, or of a model by file, folder or run name."""
+    if Path(what).suffix.lower() in audio.EXTENSIONS:
+        return sound(Path(what))
+    return model(checkpoint.find_model(what, runs))
+
+
+def sound(path: Path) -> dict[str, Any]:
+    """Returns the facts of a file of sound."""
+    info = audio.info(path)
+    found = {"file": str(path), "format": f"{info.container} {info.subtype}"}
+    found |= {"sample rate": f"{info.sample_rate} Hz", "channels": str(info.channels)}
+    found |= {"length": f"{clock(info.frames / info.sample_rate)} ({info.frames} samples)"}
+    found |= {f"warning {i + 1}": text for i, text in enumerate(info.warnings)}
+    return found | audio.metadata(path)
+
+
+def model(path: Path) -> dict[str, Any]:
+    """Returns the facts of a model file."""
+    file = checkpoint.read_model(path)
+    weights = {n: a for n, a in file.tensors.items() if n.startswith("weights/")}
+    rate = file.config.sample_rate
+    found = {"file": str(path), "family": file.family, "wavegen": file.version}
+    found |= {"weights": large(sum(a.size for a in weights.values())), "sha256": file.sha256}
+    found |= {"receptive field": f"{1000 * file.config.receptive_field / rate:.0f} ms"}
+    found |= {name: str(value) for name, value in dataclasses.asdict(file.config).items()}
+    found |= {
+        "trained": f"{file.extra.get('step', '?')} steps, "
+        f"{clock(file.extra.get('seconds', 0))} on {file.extra.get('recordings', '?')}"
+    }
+    for score in file.extra.get("scores", []):
+        found[f"held out, {score['name']}"] = f"{score['mean']:.3f} {score['unit']}"
+    return found | {"verdict": file.extra.get("verdict", "")}
+
+
+def presets() -> list[dict[str, Any]]:
+    """Returns a row per preset: what it is, how large, what it hears."""
+    rows = []
+    for family, named in config.PRESETS.items():
+        for name in named:
+            model_config, settings = config.from_preset(family, name, {})
+            rate = model_config.sample_rate
+            field = 1000 * model_config.receptive_field / rate
+            row = {"family": family, "preset": name, "rate": f"{rate} Hz"}
+            row |= {
+                "channels": model_config.channels,
+                "parameters": large(parameters(model_config)),
+            }
+            row |= {"receptive field": f"{field:.0f} ms", "batch": settings.batch}
+            rows.append(row | {"window": settings.window})
+    return rows
+
+
+def parameters(model_config: Any) -> int:
+    """Returns the number of weights a configuration leads to, counted without building it."""
+    c = model_config
+    if isinstance(c, config.WaveNetConfig):
+        layers, r, g = len(c.dilations), c.residual_channels, c.gate_channels
+        block = (c.kernel_size * r + 1) * 2 * g + (g + 1) * r
+        heads = (c.post_channels + 1) * (c.levels + 2) * c.channels
+        given = c.levels * c.post_channels if c.channels > 1 else 0
+        post = (c.skip_channels + 1) * c.post_channels * c.channels
+        inputs = c.levels * r * c.channels + (4 * c.channels + 1) * r
+        return layers * block + (layers * g + 1) * c.skip_channels + post + heads + given + inputs
+    coefficients = c.channels * c.n_fft // 2
+    lstm = c.layers * 4 * c.units * (2 * c.units + 1)
+    values = 7 if c.head == "student_t" else 2
+    return (5 * coefficients + 1) * c.units + lstm + (c.units + 1) * values * coefficients

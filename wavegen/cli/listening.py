@@ -1,0 +1,45 @@
+"""Listening samples during training: what the model plays beside the music it continues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wavegen import audio, score
+from wavegen.checkpoint import Run
+from wavegen.cli.display import Console
+from wavegen.dataset import Dataset
+from wavegen.sampling import Sampler
+
+SEED_SECONDS = 2.0
+
+
+class Listener:
+    """Continues one fixed held-out moment again and again, so that the ear can follow the run."""
+
+    def __init__(self, run: Run, dataset: Dataset, seconds: float, console: Console) -> None:
+        """Chooses the moment: the end of the first second pair of the longest held-out part."""
+        self.run, self.seconds, self.console = run, seconds, console
+        part = "heldout" if dataset.seconds("heldout") else "train"
+        index, start, stop = max(dataset.segments(part), key=lambda s: s[2] - s[1])
+        rate = dataset.sample_rate
+        self.split = min(round(SEED_SECONDS * rate), (stop - start) // 2)
+        self.music = dataset.signal(
+            index, start, min(stop, start + self.split + round(seconds * rate))
+        )
+        self.rate = rate
+
+    def __call__(self, model: Any, step: int) -> None:
+        """Draws and writes `samples/step-NNNNNN.wav`; the first time also `samples/music.wav`."""
+        self.write("music", self.music)
+        seed, rest = self.music[:, : self.split], self.music[:, self.split :]
+        drawn = Sampler(model).generate(seed, self.seconds, rng_seed=0)[0]
+        path = self.write(f"step-{step:06d}", np.concatenate([seed, drawn], axis=1))
+        found = score.collapse(drawn, rest if rest.shape[1] > self.rate else seed, self.rate)
+        self.console.note(f"listen: {path}" + (f"  ({'; '.join(found)})" if found else ""))
+
+    def write(self, name: str, signal: np.ndarray) -> Any:
+        """Writes one sample into the run's folder, replacing an older one of that name."""
+        path = self.run.samples / f"{name}.wav"
+        return audio.write(path, signal, self.rate, force=True)

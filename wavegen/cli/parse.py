@@ -1,0 +1,254 @@
+"""The parser: flags of the commands, and one flag per field of every configuration dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import re
+from typing import Any
+
+from wavegen import __version__
+from wavegen.config import CONFIGS, PRESETS, TrainSettings, nearest
+from wavegen.errors import UsageError
+
+COMMANDS = {
+    "train": "learn from recordings, or continue to",
+    "sample": "continue a seed",
+    "score": "how likely sound is under a model, beside honest baselines",
+    "runs": "list the runs",
+    "info": "what a model, a recording or this installation is",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line, exit 2, and name the nearest flag."""
+
+    def error(self, message: str) -> Any:
+        """Prints one line and exits with 2."""
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        if unknown:
+            flags = [flag for action in self.all_actions() for flag in action.option_strings]
+            message = f"{unknown[1]} is not a flag{nearest(unknown[1], flags)}"
+        self.exit(2, f"wavegen: error: {message}; see {self.prog} --help\n")
+
+    def all_actions(self) -> list[argparse.Action]:
+        """Returns this parser's actions and those of its commands."""
+        found = list(self._actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for sub in action.choices.values():
+                    found += sub._actions
+        return found
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the whole command line."""
+    top = Parser(
+        prog="wavegen",
+        description="Learns from your own recordings and plays on.",
+        epilog="Put WAVs into recordings/, then: wavegen train; wavegen sample seed.wav",
+    )
+    top.add_argument("--version", action="version", version=f"wavegen {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument("-q", "--quiet", action="store_true", help="only results and errors")
+        command.add_argument("-v", "--verbose", action="store_true", help="tracebacks too")
+        FLAGS[name](command)
+    return top
+
+
+def train_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `train` takes."""
+    add = command.add_argument
+    add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
+    add("--name", help="of the run, runs/NAME (the family's name)")
+    add("--arch", help="wavenet (default) or lstm")
+    add("--preset", help=f"{', '.join(PRESETS['wavenet'])} (small)")
+    add("--for", dest="seconds", type=duration, help="time for the whole run: 45m, 1h30m (20m)")
+    add("--steps", type=positive, help="training steps for the whole run")
+    add("--fresh", action="store_true", help="begin anew; the old run is moved aside")
+    add("--strict", action="store_true", help="a recording that cannot be used is an error")
+    add("--dry-run", action="store_true", help="try one step, say speed and size, keep nothing")
+    add("--sample-seconds", type=seconds, default=4.0, help="length of listening samples, s (4)")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--tensorboard", action="store_true", help="also log for TensorBoard (an extra)")
+    add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting below")
+    seen: set[str] = set()
+    groups = {
+        "the model": shared_fields(),
+        **{k: dataclasses.fields(v) for k, v in CONFIGS.items()},
+    }
+    groups["training"] = dataclasses.fields(TrainSettings)
+    for title, fields in groups.items():
+        group = command.add_argument_group(title)
+        for field in fields:
+            if field.name not in seen:
+                add_field(group, field)
+            seen.add(field.name)
+
+
+def shared_fields() -> tuple[dataclasses.Field, ...]:
+    """Returns the fields that every family has."""
+    first, *others = [dataclasses.fields(kind) for kind in CONFIGS.values()]
+    names = [{field.name for field in fields} for fields in others]
+    return tuple(field for field in first if all(field.name in known for known in names))
+
+
+def add_field(group: Any, field: dataclasses.Field) -> None:
+    """Adds the flag of one field; what is not given stays out of the way as None."""
+    flag = "--" + field.name.replace("_", "-")
+    text = field.metadata["help"].replace("%", "%%")
+    if type(field.default) is bool:
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+    else:
+        kind = type(field.default)
+        group.add_argument(flag, type=kind, default=None, metavar=kind.__name__.upper(), help=text)
+
+
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the configuration fields that were given, by flag or by `--set key=value`.
+
+    Raises:
+        UsageError: a `--set` that is no key=value, an unknown key, or a value of another type.
+    """
+    kinds = {
+        f.name: f for kind in (*CONFIGS.values(), TrainSettings) for f in dataclasses.fields(kind)
+    }
+    given = {n: getattr(arguments, n) for n in kinds if getattr(arguments, n, None) is not None}
+    for pair in arguments.set:
+        key, equals, text = pair.partition("=")
+        name = key.strip().replace("-", "_")
+        if not equals:
+            raise UsageError(f"--set {pair} must read key=value")
+        if name not in kinds:
+            raise UsageError(f"{name!r} is not a setting{nearest(name, kinds)}")
+        given[name] = parsed(text.strip(), type(kinds[name].default), name)
+    return given
+
+
+def parsed(text: str, kind: type, name: str) -> Any:
+    """Returns text as a bool, int, float or str."""
+    try:
+        if kind is bool:
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                text.lower()
+            ]
+        return kind(text)
+    except (KeyError, ValueError):
+        raise UsageError(f"{name}={text} must be of type {kind.__name__}") from None
+
+
+def sample_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `sample` takes."""
+    add = command.add_argument
+    add("seeds", nargs="*", metavar="seed.wav", help="sound to continue; none: from silence")
+    add("-m", "--model", help="run name, run folder or model file (the newest run)")
+    add("-t", "--seconds", type=seconds, default=10.0, help="length of the continuation, s (10)")
+    add("-n", "--count", type=positive, default=1, help="variations of each seed (1)")
+    add("--temperature", nargs="+", help="0 is the likeliest, 1 as learned; 0.9 1.1 or 0.8:1.2")
+    add("--top-p", type=share, help="leave out the least likely levels beyond this share (1)")
+    add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
+    add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")
+    add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")
+    add("-o", "--out", default="generated", help="folder for the results (generated)")
+    add("--filename", default="{seed_name}-{model}-{seed}-{variation}", help="pattern of the names")
+    add("--format", choices=["wav", "flac"], default="wav", help="of the files (wav)")
+    add("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits, not 16")
+    add("--float32", dest="subtype", action="store_const", const="FLOAT", help="32-bit float")
+    add("--engine", default="reference", help="what draws (reference)")
+    add("--force", action="store_true", help="replace results that exist")
+    add("--yes", action="store_true", help="do not ask about very long results")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
+
+
+def score_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `score` takes."""
+    add = command.add_argument
+    add("files", nargs="+", metavar="FILE", help="sound files or folders")
+    add("-m", "--model", help="run name, run folder or model file (the newest run)")
+    add("--json", action="store_true", help="print JSON")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
+
+
+def runs_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `runs` takes."""
+    command.add_argument("--runs", default="runs", help="folder of the runs (runs)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def info_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `info` takes."""
+    command.add_argument(
+        "what", nargs="*", help="runs, model files, recordings; none: this machine"
+    )
+    command.add_argument("--presets", action="store_true", help="the table of presets")
+    command.add_argument("--runs", default="runs", help="folder of the runs (runs)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+FLAGS = {
+    "train": train_flags,
+    "sample": sample_flags,
+    "score": score_flags,
+    "runs": runs_flags,
+    "info": info_flags,
+}
+
+
+def duration(text: str) -> float:
+    """Returns seconds from "45m", "1h30m", "90s"."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text)
+    if not match or not text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 45m, 1h30m or 90s")
+    hours, minutes, rest = (float(part or 0) for part in match.groups())
+    total = 3600 * hours + 60 * minutes + rest
+    if total <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be longer than nothing")
+    return total
+
+
+def seconds(text: str) -> float:
+    """Returns a positive finite number of seconds; takes "90", "90s" and "2m"."""
+    value = number(text) if re.fullmatch(r"[-+.\deE]+|nan|inf", text) else duration(text)
+    if not value > 0 or math.isinf(value):
+        raise argparse.ArgumentTypeError(f"{text} must be a finite number of seconds above 0")
+    return value
+
+
+def number(text: str) -> float:
+    """Returns a float."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def positive(text: str) -> int:
+    """Returns an int >= 1."""
+    if not re.fullmatch(r"\d+", text) or not 1 <= int(text) <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Returns a float in (0, 1]."""
+    value = number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0 and at most 1")
+    return value
+
+
+def seed_number(text: str) -> int:
+    """Returns an int in 0 .. 2^64 - 1."""
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from 0; the seed's sound is given without a flag"
+        )
+    if int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"{text} must be below 2^64")
+    return int(text)

@@ -1,0 +1,248 @@
+"""`wavegen sample`: continue each seed, writing while it is drawn."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavegen import __version__, audio, checkpoint, score
+from wavegen.cli.display import Console, clock
+from wavegen.errors import AudioError, Error, OutputError, UsageError
+
+LONG_SECONDS = 3600.0  # ask before drawing more than this
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Continues every seed; returns 0 only if each of them worked."""
+    if arguments.seconds > LONG_SECONDS and not arguments.yes:
+        raise UsageError(
+            f"{clock(arguments.seconds)} of sound is a lot; add --yes if that is what you want"
+        )
+    temperatures = spread(arguments.temperature or ["1"], arguments.count)
+    if arguments.seed is None:
+        arguments.seed = secrets.randbelow(10**6)
+    seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
+    for seed in seeds:
+        if seed is not None:
+            audio.info(seed)  # say what is wrong with it before anything is trained or loaded
+    path = find_model(arguments, console)
+    console.note(f"model: {path}")
+    file = checkpoint.read_model(path)
+    from wavegen import models
+    from wavegen.sampling import Sampler
+
+    sampler = Sampler(models.load(file), arguments.engine)
+    controls: dict[str, Any] = {"temperature": temperatures}
+    if arguments.top_p is not None:
+        controls["top_p"] = arguments.top_p
+    sampler.check_controls(controls)
+    code = 0
+    for seed in seeds:
+        try:
+            continue_one(seed, sampler, file, controls, arguments, console)
+        except Error as error:
+            if len(seeds) == 1:
+                raise
+            console.error(str(error))
+            code = error.exit_code
+    return code
+
+
+def find_model(arguments: argparse.Namespace, console: Console) -> Path:
+    """Returns the model to use; with no run at all it trains a first one, for under a minute."""
+    if arguments.model is None and not any(
+        r.model_path.exists() for r in checkpoint.runs(arguments.runs)
+    ):
+        from wavegen.cli import main
+
+        recordings = Path("recordings")
+        if not recordings.is_dir():
+            raise UsageError(
+                "there is no model yet and no recordings/ folder here to learn from; "
+                "put WAVs into recordings/ and run: python -m wavegen train"
+            )
+        console.note(
+            "no model yet: training a tiny first one on recordings/ for under a minute; "
+            "`python -m wavegen train` makes a better one"
+        )
+        command = ["train", str(recordings), "--name", "first", "--preset", "tiny", "--for", "40s"]
+        command += ["--runs", arguments.runs, "--sample-seconds", "1"]
+        code = main(command + (["--quiet"] if arguments.quiet else []))
+        if code:
+            raise KeyboardInterrupt if code == 130 else UsageError("the first training failed")
+    return checkpoint.find_model(arguments.model, arguments.runs)
+
+
+def continue_one(
+    seed: Path | None,
+    sampler: Any,
+    file: checkpoint.ModelFile,
+    controls: dict[str, Any],
+    arguments: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Draws all variations of one seed and writes each to its file, block by block."""
+    rate, channels = sampler.config.sample_rate, sampler.config.channels
+    heard_signal = read_end(seed, rate, channels, arguments.prime, console)
+    delay = sampler.codec.delay_samples
+    skip = 0 if arguments.with_prime and heard_signal.shape[1] >= delay else delay
+    first = heard_signal[:, : max(0, heard_signal.shape[1] - delay)]
+    paths = [name_of(seed, file, variation, arguments) for variation in range(arguments.count)]
+    for path in paths:
+        refuse(path, seed, arguments.force)
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack, console.live("drawing") as live:
+        writers = [
+            stack.enter_context(
+                audio.Writer(
+                    path,
+                    rate,
+                    channels,
+                    subtype=arguments.subtype or "PCM_16",
+                    metadata=recipe(file, seed, variation, controls, arguments),
+                    force=arguments.force,
+                )
+            )
+            for variation, path in enumerate(paths)
+        ]
+        if arguments.with_prime:
+            for writer in writers:
+                writer.write(first)
+        drawn = []
+        total = round(arguments.seconds * rate)
+        blocks = sampler.stream(
+            sampler.listen(heard_signal),
+            arguments.seconds,
+            count=arguments.count,
+            rng_seed=arguments.seed,
+            **controls,
+        )
+        done = -delay
+        for block in blocks:
+            late = block[..., min(skip, block.shape[-1]) :]
+            skip -= block.shape[-1] - late.shape[-1]
+            for writer, signal in zip(writers, late, strict=True):
+                writer.write(signal)
+            drawn.append(block)
+            drawn = drawn[-round(30 / 0.125) :]  # the last half minute, to be listened to
+            done += block.shape[-1]
+            speed = max(done, 0) / rate / (time.monotonic() - began)
+            left = (total - done) / rate / speed if speed else 0
+            live.update(done / total, f"{speed:.2f} x real time  {clock(left)} left")
+    taken = time.monotonic() - began
+    console.note(
+        f"{arguments.count} x {arguments.seconds:g} s in {clock(taken)} "
+        f"({arguments.count * arguments.seconds / taken:.2f} x real time), seed {arguments.seed}"
+    )
+    tell_collapse(np.concatenate(drawn, axis=-1), heard_signal, rate, paths, console)
+    for path in paths:
+        console.result(str(path))
+
+
+def read_end(
+    seed: Path | None, rate: int, channels: int, seconds: float, console: Console
+) -> np.ndarray:
+    """Returns the last `seconds` of the seed `(channels, samples)` at the model's rate."""
+    wanted = round(seconds * rate)
+    if seed is None:
+        return np.zeros((channels, wanted), "float32")
+    tail = np.zeros((channels, 0), "float32")
+    for block in audio.blocks(seed, sample_rate=rate, channels=channels):
+        tail = np.concatenate([tail, block], axis=1)[:, -wanted:]
+    info = audio.info(seed)
+    for warning in info.warnings:
+        console.warning(f"{audio.shown(seed)}: {warning}")
+    if (info.sample_rate, info.channels) != (rate, channels):
+        console.note(
+            f"{audio.shown(seed)}: {info.sample_rate} Hz, {info.channels} channels, taken as "
+            f"{rate} Hz, {channels} (the model's)"
+        )
+    if not tail.shape[1]:
+        raise AudioError(f"{audio.shown(seed)}: contains no audio; give another seed")
+    if np.abs(tail).max() < 1e-4:
+        console.warning(f"{audio.shown(seed)}: its end is silent; the model continues silence")
+    return tail
+
+
+def name_of(
+    seed: Path | None, file: checkpoint.ModelFile, variation: int, arguments: argparse.Namespace
+) -> Path:
+    """Returns the path of one result."""
+    model = file.path.parent.name if file.path.name == "model.safetensors" else file.path.stem
+    fields = {
+        "seed_name": seed.stem if seed else "silence",
+        "model": model,
+        "seed": arguments.seed,
+        "variation": variation,
+    }
+    try:
+        name = arguments.filename.format(**fields)
+    except (KeyError, IndexError, ValueError) as error:
+        known = ", ".join("{" + field + "}" for field in fields)
+        raise UsageError(
+            f"--filename {arguments.filename!r}: {error}; it may hold {known}"
+        ) from None
+    return Path(arguments.out) / f"{name}.{arguments.format}"
+
+
+def refuse(path: Path, seed: Path | None, force: bool) -> None:
+    """Raises OutputError before anything is drawn if the result may not be written."""
+    if seed is not None and path.exists() and path.samefile(seed):
+        raise OutputError(f"{audio.shown(path)}: would overwrite the seed; choose another -o")
+    if path.exists() and not force:
+        raise OutputError(
+            f"{audio.shown(path)}: exists; add --force to replace it, or another --seed or -o"
+        )
+
+
+def recipe(
+    file: checkpoint.ModelFile,
+    seed: Path | None,
+    variation: int,
+    controls: dict[str, Any],
+    arguments: argparse.Namespace,
+) -> dict[str, str]:
+    """Returns what it takes to make this sound again, for the file's metadata."""
+    settings = {k: v[variation] if isinstance(v, list) else v for k, v in controls.items()}
+    text = f"model {file.sha256[:16]} seed {arguments.seed} variation {variation}"
+    text += "".join(f" {name} {value:g}" for name, value in settings.items())
+    text += f" prime {arguments.prime:g} after {seed.name if seed else 'silence'}"
+    return {"software": f"wavegen {__version__}", "comment": text}
+
+
+def spread(texts: list[str], count: int) -> list[float]:
+    """Returns one temperature per variation from "1", "0.9 1.1" or "0.8:1.2".
+
+    Raises:
+        UsageError: not numbers, or outside 0 .. 10 (0 is allowed, else at least 0.01).
+    """
+    values: list[float] = []
+    for text in texts:
+        if not re.fullmatch(r"[-+\w.]+(:[-+\w.]+)?", text):
+            raise UsageError(f"--temperature {text!r} must be a number or a range like 0.8:1.2")
+        try:
+            ends = [float(part) for part in text.split(":")]
+        except ValueError:
+            raise UsageError(f"--temperature {text!r} is not a number") from None
+        if not all(end == 0 or 0.01 <= end <= 10 for end in ends):
+            raise UsageError(f"--temperature {text} must be 0 or lie in 0.01 .. 10")
+        values += ends if len(ends) == 1 else list(np.linspace(*ends, count))
+    return [float(values[i % len(values)]) for i in range(count)]
+
+
+def tell_collapse(
+    drawn: np.ndarray, music: np.ndarray, rate: int, paths: list[Path], console: Console
+) -> None:
+    """Warns of results that are noise, silence, one tone or much too loud."""
+    if not np.abs(music).max() > 1e-4:
+        return
+    for path, signal in zip(paths, drawn, strict=True):
+        if found := score.collapse(signal, music, rate):
+            console.warning(f"{audio.shown(path)}: {'; '.join(found)}")

@@ -1,0 +1,220 @@
+"""`wavegen train`: recordings in, a run folder out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from wavegen import config, dataset
+from wavegen.checkpoint import Run
+from wavegen.cli.display import Console, Live, clock, large
+from wavegen.cli.parse import overrides
+
+DEFAULT_SECONDS = 20 * 60.0
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Trains or continues a run; returns 0, or 130 or 143 when a signal stopped it."""
+    family = config.family_name(arguments.arch or "wavenet")
+    name = arguments.name or (arguments.arch or "wavenet").replace("_", "-")
+    folder = Path(arguments.runs) / name
+    if arguments.fresh:
+        move_aside(folder, console)
+    saved = Run.open(folder, create=False).load_state() if folder.is_dir() else None
+    if saved and not arguments.arch:
+        family = saved[1]["family"]
+    model_config, settings = wanted(arguments, family, saved)
+    data = load(arguments, model_config, settings, console)
+    run_folder = Run.open(folder, create=True)
+    with run_folder.lock():
+        return train(run_folder, data, model_config, settings, arguments, console)
+
+
+def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any, Any]:
+    """Returns the configuration asked for; what is not asked for stays as the run has it."""
+    given = overrides(arguments)
+    if saved is None:
+        return config.from_preset(family, arguments.preset or "small", given)
+    if arguments.preset:
+        model_config, settings = config.from_preset(family, arguments.preset, given)
+        return model_config, settings
+    facts = saved[1]
+    known = facts["config"] if facts["family"] == family else {}
+    settings_known = facts["settings"] if known else {}
+    # Not through a preset: the run's own values are the defaults, checked like any others.
+    config.from_preset(family, "small", given)
+    own = {**known, **{k: v for k, v in given.items() if k in known}}
+    training = {**settings_known, **{k: v for k, v in given.items() if k in settings_known}}
+    return config.build(config.CONFIGS[family], own), config.build(config.TrainSettings, training)
+
+
+def move_aside(folder: Path, console: Console) -> None:
+    """Renames an existing run so that a fresh one can take its name."""
+    if not folder.exists():
+        return
+    count = 1
+    while (aside := folder.with_name(f"{folder.name}-old-{count}")).exists():
+        count += 1
+    folder.rename(aside)
+    console.note(f"the old run is kept as {aside}")
+
+
+def load(
+    arguments: argparse.Namespace, model_config: Any, settings: Any, console: Console
+) -> dataset.Dataset:
+    """Returns the recordings, decoded and cached, after saying what was heard and skipped."""
+    with console.live("listening") as live:
+        data = dataset.load(
+            arguments.recordings,
+            sample_rate=model_config.sample_rate,
+            channels=model_config.channels,
+            heldout=settings.heldout,
+            gap_seconds=settings.gap_seconds,
+            strict=arguments.strict,
+            progress=lambda done, total, path: live.update(
+                done / max(total, 1), f"{done} of {total} files"
+            ),
+        )
+    for path, reason in data.skipped:
+        console.warning(f"skipped {path}: {reason}")
+    for path, same in data.duplicates:
+        console.note(f"{path} is the same recording as {same}: counted once")
+    for warning in data.warnings:
+        console.note(warning)
+    console.note(data.summary())
+    return data
+
+
+def train(
+    run_folder: Run,
+    data: dataset.Dataset,
+    model_config: Any,
+    settings: Any,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> int:
+    """Runs the training under a live line, with signals turned into a clean stop."""
+    console.note("starting the engine (a few seconds)")
+    from wavegen.cli.listening import Listener
+    from wavegen.train import Plan, fit
+
+    seconds = arguments.seconds
+    if seconds is None and arguments.steps is None:
+        seconds = DEFAULT_SECONDS
+    if arguments.dry_run:
+        seconds, arguments.steps = None, 3
+    listener = Listener(run_folder, data, arguments.sample_seconds, console)
+    with console.live("training") as live, Signals(console) as signals:
+        show = Show(console, live, run_folder, seconds, arguments)
+        plan = Plan(seconds, arguments.steps, show, listener, signals.stopped)
+        outcome = fit(run_folder, data, model_config, settings, plan)
+    show.close()
+    if outcome == "stopped":
+        console.note("saved; the same command continues")
+        return 128 + signals.received
+    if show.trained == 0:
+        box = f"--for {clock(seconds)}" if seconds else f"--steps {arguments.steps}"
+        console.note(f"this run's box ({box}) is already full; give it a longer one to go on")
+    console.note(f"listening samples are in {run_folder.samples}")
+    console.note(f"try: python -m wavegen sample SEED.wav -m {run_folder.folder}")
+    console.result(str(run_folder.model_path))
+    return 0
+
+
+class Signals:
+    """Turns the first SIGINT or SIGTERM into "stop after this step", the second into an exit."""
+
+    def __init__(self, console: Console) -> None:
+        """Remembers where to say so."""
+        self.console, self.received = console, 0
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        """Takes both signals over."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.before[number] = signal.signal(number, self.receive)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Gives both signals back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def receive(self, number: int, _: Any) -> None:
+        """Notes the first signal, obeys the second at once."""
+        if self.received:
+            os._exit(128 + number)
+        self.received = number
+        self.console.note("finishing this step and saving; once more stops at once")
+
+    def stopped(self) -> bool:
+        """Returns whether a signal has come."""
+        return bool(self.received)
+
+
+class Show:
+    """Renders what `fit` reports."""
+
+    def __init__(
+        self, console: Console, live: Live, run_folder: Run, seconds: Any, arguments: Any
+    ) -> None:
+        """Takes what it writes to and the box, for the ETA."""
+        self.console, self.live, self.seconds, self.steps = console, live, seconds, arguments.steps
+        self.trained, self.began, self.first = 0, time.monotonic(), 0.0
+        self.board = None
+        if arguments.tensorboard:
+            from wavegen.cli.board import Board
+
+            self.board = Board(run_folder.folder)
+
+    def __call__(self, event: dict) -> None:
+        """Shows one event."""
+        getattr(self, f"on_{event['event']}")(event)
+        if self.board:
+            self.board(event)
+
+    def on_step(self, event: dict) -> None:
+        """Moves the live line: step, loss, speed, time left."""
+        if not self.trained:
+            self.began, self.first = time.monotonic(), event["progress"]
+        self.trained += 1
+        done = event["progress"] - self.first
+        left = (1 - event["progress"]) / done * (time.monotonic() - self.began) if done else 0
+        self.live.update(
+            event["progress"],
+            f"step {event['step']}  loss {event['loss']:.4f}  "
+            f"{large(event['frames_per_second'])} frames/s  {clock(left)} left",
+        )
+
+    def on_validation(self, event: dict) -> None:
+        """Prints the model's line beside the best baseline's, and the verdict."""
+        if not event["scores"]:
+            self.console.note(f"step {event['step']}: {event['verdict']}")
+            return
+        model = event["scores"][0]
+        mark = " *" if event["best"] else ""
+        self.console.note(
+            f"step {event['step']:6}  {clock(event['seconds']):>7}  held out: {model['mean']:.3f} "
+            f"{model['unit']}{mark}  {event['verdict']}"
+        )
+
+    def on_baselines(self, event: dict) -> None:
+        """Prints the yardsticks once."""
+        rows = [[s["name"], f"{s['mean']:.3f}"] for s in event["scores"]]
+        self.console.table(["held out", event["scores"][0]["unit"]], rows)
+
+    def on_note(self, event: dict) -> None:
+        """Prints a sentence."""
+        self.console.note(event["text"])
+
+    def on_saved(self, event: dict) -> None:
+        """Says nothing: saving is routine."""
+
+    def close(self) -> None:
+        """Closes the TensorBoard log."""
+        if self.board:
+            self.board.close()

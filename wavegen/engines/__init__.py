@@ -1,0 +1,1 @@
+"""Engines draw frames from a model; the reference runs every family."""

@@ -1,0 +1,62 @@
+"""What the codecs share: the tight window, and checks of the shapes of signals and frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wavegen.errors import UsageError
+
+Shape = tuple[int, ...]
+
+
+def tight_window(n_fft: int, hop_length: int) -> np.ndarray:
+    """Returns the window whose squares, shifted by every hop, add up to exactly one.
+
+    Args:
+        n_fft: samples in the window.
+        hop_length: samples from frame to frame, 1 .. n_fft. Up to n_fft / 2 the window is a sine;
+            beyond, sine slopes as long as the overlap with ones between.
+
+    Returns:
+        float64 (n_fft,), positive.
+    """
+    slope = min(n_fft - hop_length, n_fft / 2)
+    position = np.minimum(np.arange(n_fft), np.arange(n_fft)[::-1]) + 0.5  # from the nearer end
+    window = np.sin(np.pi / 2 * np.minimum(position / max(slope, 0.5), 1))
+    squares = np.zeros(-(-n_fft // hop_length) * hop_length)
+    squares[:n_fft] = window**2
+    total = squares.reshape(-1, hop_length).sum(0)  # over the shifts that meet in one sample
+    window = window / np.sqrt(total[np.arange(n_fft) % hop_length])
+    window.flags.writeable = False
+    return window
+
+
+def spread(array: np.ndarray, shape: Shape, name: str) -> np.ndarray:
+    """Returns a copy of an array in a shape: a state shares no memory with its caller's arrays."""
+    try:
+        return np.broadcast_to(array, shape).copy()
+    except ValueError as error:
+        raise UsageError(f"{name} of shape {array.shape} must fit the batch: {shape}") from error
+
+
+def checked_channels(channels: int) -> int:
+    """Returns the number of channels, or raises UsageError below 1."""
+    if channels < 1:
+        raise UsageError(f"channels={channels} must be at least 1")
+    return channels
+
+
+def checked_signal(signal: np.ndarray, channels: int) -> np.ndarray:
+    """Returns float32 (..., channels, samples), or raises UsageError for another shape."""
+    signal = np.asarray(signal, np.float32)
+    if signal.ndim < 2 or signal.shape[-2] != channels:
+        raise UsageError(f"a signal of shape {signal.shape} must end in ({channels}, samples)")
+    return signal
+
+
+def checked_frames(frames: np.ndarray, features: int) -> np.ndarray:
+    """Returns an array (..., time, features), or raises UsageError for another shape."""
+    frames = np.asarray(frames)
+    if frames.ndim < 2 or frames.shape[-1] != features:
+        raise UsageError(f"frames of shape {frames.shape} must end in (time, {features})")
+    return frames

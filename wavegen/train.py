@@ -1,0 +1,369 @@
+"""fit(): the loop that trains a model, within a time box, and continues where it stopped.
+
+A run's whole state is a few arrays and a few facts: weights, moments, their average, the carried
+state of the streams, the step's number (which is the place in the data), the seconds spent and the
+best score. Resuming is reading them back; nothing else remembers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from wavegen import backend, config, heldout, optimizer
+from wavegen.checkpoint import Run
+from wavegen.dataset import Dataset
+from wavegen.errors import CheckpointError, DivergedError, OutputError
+from wavegen.feed import Feed, Prefetch, feed
+from wavegen.models import FAMILIES, save
+
+SAVE_SECONDS = 60.0  # at most this much training is lost to a kill -9
+BAD_STEPS = 20  # gradients in a row that are not finite before going back to the last saved state
+ROLLBACKS = 3
+
+
+@dataclass
+class Plan:
+    """What the user asked of one training: the box, and who listens.
+
+    Attributes:
+        seconds: length of the time box over all sessions of the run, or None.
+        steps: number of steps over all sessions, or None for no limit but the time.
+        report: called with a dict for every event: "step", "validation", "note", "saved".
+        listen: called with (model, step) at the early moments worth hearing, and at the end.
+        stop: returns True when the user wants to stop after the present step.
+    """
+
+    seconds: float | None = None
+    steps: int | None = None
+    report: Callable[[dict], None] = field(default=lambda event: None)
+    listen: Callable[[keras.Model, int], None] = field(default=lambda model, step: None)
+    stop: Callable[[], bool] = field(default=lambda: False)
+
+
+def fit(
+    run: Run, dataset: Dataset, model_config: Any, settings: config.TrainSettings, plan: Plan
+) -> str:
+    """Trains, or continues, the run's model; the caller holds the run's lock.
+
+    Args:
+        run: the run's folder.
+        dataset: at the model's sample rate and channels.
+        model_config: of the family to train.
+        settings: how to train.
+        plan: box, reporting and stopping.
+
+    Returns:
+        "finished" when the box is full, "stopped" when `plan.stop` said so.
+
+    Raises:
+        CheckpointError: the run holds a different model.
+        DivergedError: the loss left the numbers' range time and again.
+        OutputError: the folder cannot be written, or memory does not suffice for a batch of one.
+    """
+    session = Session(run, dataset, model_config, settings, plan)
+    try:
+        return session.train()
+    finally:
+        session.close()
+
+
+class Session:
+    """One sitting of a run: what `fit` keeps in hand while it loops."""
+
+    def __init__(
+        self, run: Run, dataset: Dataset, model_config: Any, settings: Any, plan: Plan
+    ) -> None:
+        """Builds the model, reads back the run's state or begins it, and tries one step."""
+        self.run, self.dataset, self.plan, self.settings = run, dataset, plan, settings
+        self.began = time.monotonic()
+        family = config.family_of(model_config)
+        keras.utils.set_random_seed(settings.rng_seed % 2**32)
+        self.model = FAMILIES[family](model_config)
+        saved = run.load_state()
+        for warning in run.warnings:
+            plan.report({"event": "note", "text": warning})
+        if saved:
+            check_same(saved[1], family, model_config)
+            kept = part_of(saved[0], "baselines/")
+            self.yardsticks = heldout.Yardsticks.from_arrays(model_config, kept)
+        else:
+            plan.report({"event": "note", "text": "measuring the baselines on the recordings"})
+            self.yardsticks = heldout.Yardsticks.fit(
+                FAMILIES[family].codec(model_config), model_config, dataset
+            )
+        self.model.start_from(self.yardsticks.baselines)
+        self.layout = optimizer.Layout(self.model)
+        self.judge = heldout.Judge(self.model, self.yardsticks, dataset)
+        self.learner = optimizer.begin(self.layout)
+        self.step, self.spent, self.best = 0, 0.0, np.inf
+        self.rate_factor, self.rollbacks = 1.0, 0
+        self.carry: Any = None
+        if saved:
+            self.restore(*saved)
+        self.fit_memory()
+        self.prefetch = Prefetch(dataset, type(self.model), model_config, self.settings)
+        self.last_save = self.last_validation = time.monotonic()
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def train(self) -> str:
+        """Loops until the box is full or the user stops; saves on every way out."""
+        if self.step == 0:
+            self.validate()
+            self.save()
+        listened, bad, meter = self.progress(), 0, Meter()
+        outcome = "finished"
+        while self.progress() < 1.0:
+            if self.plan.stop():
+                outcome = "stopped"
+                break
+            rate = self.rate_factor * optimizer.schedule(self.settings, self.step, self.progress())
+            loss, norm = self.one_step(self.prefetch(self.step), rate)
+            self.step += 1
+            bad = 0 if np.isfinite(norm) else bad + 1
+            if bad >= BAD_STEPS:
+                self.roll_back()
+                bad = 0
+            meter.add(loss, self.settings.batch * self.settings.window)
+            self.report_step(meter, norm, rate)
+            if self.is_listening_time(listened):
+                listened = self.progress()
+                self.validate()
+                self.listen()
+            elif time.monotonic() - self.last_validation > self.validation_seconds():
+                self.validate()
+            if time.monotonic() - self.last_save > SAVE_SECONDS:
+                self.save()
+        if outcome == "finished":
+            self.validate()
+            self.listen()
+        self.save()
+        return outcome
+
+    def one_step(self, given: Feed, rate: float) -> tuple[float, float]:
+        """Takes one training step; returns the loss and the gradient's norm."""
+        learner, loss, norm, carry = self.stepper(
+            self.learner, np.float32(rate), given.frames, given.valid, given.reset, self.carry
+        )
+        self.learner = optimizer.Learner(*learner)
+        if self.model.carries_state:
+            self.carry = carry
+        return float(loss), float(norm)
+
+    def elapsed(self) -> float:
+        """Returns the seconds spent on the run, earlier sessions counted."""
+        return self.spent + time.monotonic() - self.began
+
+    def progress(self) -> float:
+        """Returns the share of the box that is full: of its steps or its time, the fuller one."""
+        shares = [0.0]
+        if self.plan.steps is not None:
+            shares.append(self.step / max(self.plan.steps, 1))
+        if self.plan.seconds is not None:
+            shares.append(self.elapsed() / self.plan.seconds)
+        return min(1.0, max(shares))
+
+    def validation_seconds(self) -> float:
+        """Returns how long to train between validations: each may take 4 % of the time."""
+        return max(25.0 * self.judge.seconds, 20.0, (self.plan.seconds or 0.0) / 25)
+
+    def is_listening_time(self, listened: float) -> bool:
+        """Returns whether one of the early moments has passed since the last listening."""
+        return any(
+            listened < at <= self.progress() < 1.0 for at in (0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
+        )
+
+    # -- what happens between steps ------------------------------------------------------------
+
+    def validate(self) -> None:
+        """Scores the averaged weights on the held-out part; keeps the model if it is the best."""
+        scores, verdict = self.judge(
+            self.layout.parameters(ops.convert_to_tensor(self.learner.average))
+        )
+        self.last_validation = time.monotonic()
+        mean = scores[0].mean if scores else -float(self.step)  # nothing held out: the latest
+        row = {"event": "validation", "step": self.step, "seconds": round(self.elapsed(), 2)}
+        row |= {"scores": [dataclasses.asdict(score) for score in scores]}
+        row |= {"verdict": verdict, "best": bool(mean < self.best)}
+        self.record(row)
+        if mean < self.best:
+            self.best = float(mean)
+            self.layout.assign(np.asarray(self.learner.average))
+            facts = {"step": self.step, "seconds": self.elapsed(), "scores": row["scores"]}
+            facts |= {"recordings": self.dataset.summary(), "verdict": row["verdict"]}
+            save(self.run.model_path, self.model, self.yardsticks.to_arrays(), facts)
+
+    def listen(self) -> None:
+        """Lets the caller draw a listening sample from the averaged weights."""
+        self.layout.assign(np.asarray(self.learner.average))
+        self.plan.listen(self.model, self.step)
+
+    def report_step(self, meter: Meter, norm: float, rate: float) -> None:
+        """Reports the step; about one a second goes to the log as well."""
+        loss, speed = meter.read()
+        row: dict[str, Any] = {"event": "step", "step": self.step, "loss": loss}
+        row |= {"seconds": round(self.elapsed(), 2), "rate": rate, "norm": norm}
+        row |= {"frames_per_second": round(speed, 1), "progress": self.progress()}
+        self.plan.report(row)
+        if meter.due():
+            self.run.log(row)
+
+    def record(self, row: dict) -> None:
+        """Reports and logs one event."""
+        self.plan.report(row)
+        self.run.log(row)
+
+    # -- the run's state -----------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Writes the whole training state, atomically."""
+        learner = backend.to_numpy(self.learner)
+        arrays = {f"learner/{name}": np.asarray(v) for name, v in learner._asdict().items()}
+        if self.carry is not None:
+            leaves = keras.tree.flatten(backend.to_numpy(self.carry))
+            arrays |= {f"carry/{i:03d}": leaf for i, leaf in enumerate(leaves)}
+        arrays |= {f"baselines/{name}": a for name, a in self.yardsticks.to_arrays().items()}
+        facts = {
+            "family": type(self.model).family,
+            "config": dataclasses.asdict(self.model.config),
+            "settings": dataclasses.asdict(self.settings),
+            "step": self.step,
+            "seconds": self.elapsed(),
+            "best": self.best if np.isfinite(self.best) else None,
+            "rate_factor": self.rate_factor,
+            "rollbacks": self.rollbacks,
+            "fingerprint": self.dataset.fingerprint,
+        }
+        self.run.save_state(self.step, arrays, facts)
+        self.last_save = time.monotonic()
+        self.plan.report({"event": "saved", "step": self.step})
+
+    def restore(self, arrays: dict[str, np.ndarray], facts: dict) -> None:
+        """Takes a saved state over."""
+        parts = part_of(arrays, "learner/")
+        self.learner = optimizer.Learner(**parts)
+        self.step, self.spent = int(facts["step"]), float(facts["seconds"])
+        self.best = np.inf if facts["best"] is None else float(facts["best"])
+        self.rate_factor, self.rollbacks = float(facts["rate_factor"]), int(facts["rollbacks"])
+        self.run.truncate_log(self.step)
+        note = f"continuing at step {self.step} after {self.spent:.0f} s of training"
+        self.plan.report({"event": "note", "text": note})
+        if facts["fingerprint"] != self.dataset.fingerprint:
+            text = "the recordings have changed since this run began; training goes on with them"
+            self.plan.report({"event": "note", "text": text})
+        leaves = [array for _, array in sorted(part_of(arrays, "carry/").items())]
+        if leaves:
+            self.settings = dataclasses.replace(self.settings, batch=len(leaves[0]))
+            blank = self.model.initial_state(self.settings.batch)
+            self.carry = keras.tree.pack_sequence_as(blank, leaves)
+
+    def roll_back(self) -> None:
+        """Goes back to the last saved state with half the rate, a few times at most."""
+        self.rollbacks += 1
+        saved = self.run.load_state()
+        if self.rollbacks > ROLLBACKS or not saved:
+            raise DivergedError(
+                f"{self.run.folder}: the loss is not a number any more after {ROLLBACKS} returns "
+                "to the last good state; the best model is kept, try --learning-rate "
+                f"{self.settings.learning_rate / 4:g}"
+            )
+        rollbacks, factor, spent = self.rollbacks, self.rate_factor / 2, self.elapsed()
+        self.restore(*saved)
+        self.rollbacks, self.rate_factor = rollbacks, factor
+        self.spent, self.began = spent, time.monotonic()
+        text = f"the loss was not a number: back at step {self.step} with half the learning rate"
+        self.record({"event": "note", "step": self.step, "text": text})
+
+    def fit_memory(self) -> None:
+        """Tries one step, whose result is thrown away; halves the batch until it fits."""
+        while True:
+            try:
+                if self.carry is None:
+                    self.carry = self.model.initial_state(self.settings.batch)
+                self.stepper = optimizer.training_step(self.layout, self.settings)
+                given = feed(
+                    self.dataset, type(self.model), self.model.config, self.settings, self.step
+                )
+                learner, carry = self.learner, self.carry
+                self.one_step(given, 0.0)
+                self.learner, self.carry = learner, carry
+                return
+            except Exception as error:
+                if not backend.out_of_memory(error):
+                    raise
+                if self.settings.batch == 1:
+                    raise OutputError(
+                        f"memory does not suffice for one window of {self.settings.window} frames; "
+                        "try a smaller --window or preset"
+                    ) from error
+                batch = self.settings.batch // 2
+                text = (
+                    f"memory does not suffice for a batch of {self.settings.batch}; using {batch}"
+                )
+                self.plan.report({"event": "note", "text": text})
+                self.settings, self.carry = dataclasses.replace(self.settings, batch=batch), None
+
+    def close(self) -> None:
+        """Ends the prefetching thread."""
+        self.prefetch.close()
+
+
+class Meter:
+    """A running mean of the loss and of the speed, over about the last two seconds."""
+
+    def __init__(self) -> None:
+        """Starts with nothing."""
+        self.rows: list[tuple[float, float, int]] = []
+        self.logged = 0.0
+
+    def add(self, loss: float, frames: int) -> None:
+        """Takes one step's loss and number of frames."""
+        now = time.monotonic()
+        self.rows.append((now, loss, frames))
+        while len(self.rows) > 8 and self.rows[0][0] < now - 2.0:
+            self.rows.pop(0)
+
+    def read(self) -> tuple[float, float]:
+        """Returns (mean loss, frames a second)."""
+        span = self.rows[-1][0] - self.rows[0][0]
+        frames = sum(row[2] for row in self.rows[1:])
+        return float(np.mean([row[1] for row in self.rows])), frames / span if span else 0.0
+
+    def due(self) -> bool:
+        """Returns True about once a second."""
+        now = time.monotonic()
+        if now - self.logged < 1.0:
+            return False
+        self.logged = now
+        return True
+
+
+def part_of(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Returns the arrays whose names begin with the prefix, without it."""
+    return {n[len(prefix) :]: array for n, array in arrays.items() if n.startswith(prefix)}
+
+
+def check_same(facts: dict, family: str, model_config: Any) -> None:
+    """Raises CheckpointError naming every field in which the saved run is another model."""
+    if facts["family"] != family:
+        raise CheckpointError(
+            f"this run trains a {facts['family']}, not a {family}; use another --name or --fresh"
+        )
+    wanted = dataclasses.asdict(model_config)
+    differing = [
+        f"{name} is {facts['config'].get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if facts["config"].get(name) != value
+    ]
+    if differing:
+        raise CheckpointError(
+            f"this run's model is fixed: {'; '.join(differing)}; use another --name or --fresh"
+        )
