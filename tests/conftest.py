@@ -73,3 +73,29 @@ def make_frames(model, batch=2, time=24, seed=1):
 def model(request):
     family, fields = request.param
     return make_model(family, **fields)
+
+
+def tune(seconds, sample_rate, channels=1, seed=0):
+    """Returns a little tune (channels, samples): decaying tones over a touch of noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    wave = 0.002 * rng.standard_normal((channels, len(t)))
+    for start in np.arange(0, seconds, 0.25):
+        note = 220 * 2 ** (rng.integers(0, 13) / 12)
+        since = np.maximum(t - start, 0)
+        tone = 0.3 * np.sin(2 * np.pi * note * since) * np.exp(-6 * since) * (t >= start)
+        wave += tone * rng.uniform(0.5, 1, (channels, 1))
+    return wave.astype("float32")
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch):
+    """Returns a folder with two recordings; the cache is a folder of this test's own."""
+    import soundfile
+
+    monkeypatch.setenv("WAVEGEN_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name, seconds, seed in (("one", 6.0, 1), ("two", 3.3, 2)):
+        soundfile.write(folder / f"{name}.wav", tune(seconds, 8000, 1, seed).T, 8000)
+    return folder

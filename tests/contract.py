@@ -1,4 +1,4 @@
-"""The law as one function: whole = blocks = one by one, causal, rows apart, and the state matters."""
+"""The law as one function: whole = blocks = one by one, causal, rows apart; the state matters."""
 
 from __future__ import annotations
 

@@ -343,21 +343,22 @@ def test_files_and_folders_without_permission_are_skipped(folder, load):
     save(folder / "inner" / "b.wav", tone(3.0))
     (folder / "inner").chmod(0)
     try:
-        assert reasons(load(folder)) == {
-            "closed.wav": "permission denied",
-            "inner": "permission denied",
-        }
+        found = reasons(load(folder))
+        assert set(found) == {"closed.wav", "inner"}
+        assert all(reason.startswith("permission denied") for reason in found.values())
     finally:
         (folder / "inner").chmod(0o700)
 
 
-def test_a_second_look_at_many_files_reads_none_of_them(folder, load, monkeypatch):
+@pytest.mark.parametrize("small", [0, 10**6])
+def test_a_second_look_at_many_files_decodes_none_of_them(folder, load, monkeypatch, small):
+    monkeypatch.setattr("wavegen.cache.SMALL", small)
     stamp = time.time() - 60
     for number in range(40):
         path = save(folder / f"{number}.wav", tone(f0_hz=100 + number))
         os.utime(path, (stamp, stamp))
     first = load(folder)
-    monkeypatch.setattr(soundfile, "SoundFile", None)
+    monkeypatch.setattr("wavegen.audio.blocks", None)
     monkeypatch.setattr("wavegen.audio.info", None)
     again = load(folder)
     assert again.fingerprint == first.fingerprint and len(again.recordings) == 40

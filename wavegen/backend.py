@@ -41,9 +41,10 @@ def compiled(function: Callable) -> Callable:
 
 
 def value_and_gradient(function: Callable) -> Callable:
-    """Returns `g(x, *rest) -> ((value, extra), gradient)` for `function(x, *rest) -> (value, extra)`.
+    """Returns `g(x, *rest) -> ((value, extra), gradient)` of a function with an extra result.
 
-    The gradient is taken with respect to the first argument, a float array.
+    The function returns (value, extra); the gradient is with respect to its first argument, a
+    float array.
     """
     if name() == "jax":
         import jax

@@ -2,7 +2,7 @@
 
 An entry belongs to a recording's content (SHA-256), the sample rate and the channels, so renaming
 or moving recordings costs nothing and two runs share it. Beside the entries are notes of what
-content a path had, so that ten hours of recordings are not hashed again at each start.
+content a large file had, so that ten hours of recordings are not hashed again at each start.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from wavegen.levels import QUIET
 
 VERSION = 1  # of the entries: another number and everything is decoded again
 RACE_SECONDS = 2.0  # a file changed this recently may change again under the same time stamp
+SMALL = 2**20  # bytes up to which hashing a file is as cheap as looking up its note
 STALE_SECONDS = 86400.0  # temporary files of killed processes are cleared away after a day
 CURE = "set WAVEGEN_CACHE to a folder with room that can be written"
 
@@ -72,15 +74,17 @@ class Cache:
         """Returns the recording's entry, or None when it has yet to be decoded.
 
         Args:
-            path: the recording. Its content is not read again while its size, time and inode are
-                those of an earlier look.
+            path: the recording. The content of a large one is not read again while its size, time
+                and inode are those of an earlier look.
             sample_rate: of the decoded samples, Hz.
             channels: of the decoded samples.
 
         Raises:
             AudioError: the recording is no regular file or cannot be looked at.
         """
-        key = self._remembered(path, _status(path))
+        status = _status(path)
+        small = status.st_size <= SMALL
+        key = _content_key(path) if small else self._remembered(path, status)
         return open_entry(self._name(key, sample_rate, channels)) if key else None
 
     def decode(self, path: str | Path, info: audio.Info, sample_rate: int, channels: int) -> Entry:
@@ -119,7 +123,7 @@ class Cache:
         self,
         path: str | Path,
         info: audio.Info,
-        name: Path,
+        name: str,
         key: str,
         sample_rate: int,
         channels: int,
@@ -128,12 +132,13 @@ class Cache:
         """Returns the entry that `drafts[0]` will be; the caller removes all drafts."""
         drafts.append(self._draft())
         blocks = audio.blocks(path, sample_rate=sample_rate, channels=channels)
-        levels, digest = write_draft(drafts[0], blocks, channels)
+        levels, digest = write_draft(drafts[0], _reading(path, blocks), channels)
         antiphase = False
         if channels == 1 and info.channels > 1 and levels.peak < 100 * QUIET:
             drafts.insert(0, self._draft())
             both = audio.blocks(path, sample_rate=sample_rate, channels=2)
-            left, left_digest = write_draft(drafts[0], (block[:1] for block in both), 1)
+            first = (block[:1] for block in _reading(path, both))
+            left, left_digest = write_draft(drafts[0], first, 1)
             antiphase = left.peak >= QUIET and left.rms > 20 * levels.rms  # the mix lost 26 dB
             if antiphase:
                 levels, digest = left, left_digest
@@ -142,7 +147,7 @@ class Cache:
         if not np.isfinite([*levels.means, levels.rms]).all():
             raise AudioError(f"{shown(path)}: holds NaN or infinite samples")
         return Entry(
-            path=str(name),
+            path=name,
             key=key,
             sample_rate=sample_rate,
             channels=channels,
@@ -152,7 +157,7 @@ class Cache:
             antiphase=antiphase,
             source_sample_rate=info.sample_rate,
             source_channels=info.channels,
-            warnings=tuple(warning[:200] for warning in info.warnings[:8]),
+            warnings=tuple(ascii(warning)[1:-1][:200] for warning in info.warnings[:8]),
         )
 
     def _remembered(self, path: str | Path, status: os.stat_result) -> str | None:
@@ -164,7 +169,7 @@ class Cache:
         return note.get("key") if known else None
 
     def _remember(self, path: str | Path, status: os.stat_result, key: str) -> None:
-        if time.time() - status.st_mtime < RACE_SECONDS:
+        if status.st_size <= SMALL or time.time() - status.st_mtime < RACE_SECONDS:
             return
         note, draft = self._note(path), self._draft()
         text = json.dumps({"path": str(path), "identity": _identity(status), "key": key})
@@ -177,16 +182,14 @@ class Cache:
 
     def _note(self, path: str | Path) -> Path:
         name = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()
-        return self._place("paths", f"{name}.json")
+        return self.folder / "paths" / name[:2] / f"{name}.json"
 
-    def _name(self, key: str, sample_rate: int, channels: int) -> Path:
-        return self._place("decoded", f"{key}-{sample_rate}-{channels}-{VERSION}.f32")
+    def _name(self, key: str, sample_rate: int, channels: int) -> str:
+        name = f"{key}-{sample_rate}-{channels}-{VERSION}.f32"
+        return os.path.join(self.folder, "decoded", key[:2], name)
 
     def _draft(self) -> Path:
         return self._temporary / f"{os.getpid()}-{uuid.uuid4().hex}"
-
-    def _place(self, kind: str, name: str) -> Path:
-        return self.folder / kind / name[:2] / name
 
     def _sweep(self) -> None:
         for name in os.listdir(self._temporary):
@@ -226,6 +229,14 @@ def _content_key(path: str | Path) -> str:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AudioError(f"{shown(path)}: {reason(error)}") from error
+
+
+def _reading(path: str | Path, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the blocks; what goes wrong meanwhile is the recording's fault, not the cache's."""
+    try:
+        yield from blocks
     except OSError as error:
         raise AudioError(f"{shown(path)}: {reason(error)}") from error
 

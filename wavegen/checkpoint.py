@@ -22,7 +22,7 @@ import numpy as np
 
 from wavegen.config import nearest
 from wavegen.errors import CheckpointError, OutputError, UsageError, shown
-from wavegen.modelfile import ModelFile, read_model, read_state, save_model, save_state
+from wavegen.modelfile import ModelFile, plain, read_model, read_state, save_model, save_state
 
 __all__ = ["ModelFile", "Run", "find_model", "read_model", "runs", "save_model"]
 
@@ -46,7 +46,7 @@ class Run:
         """Returns the run in a folder.
 
         Args:
-            folder: `runs/NAME`; NAME of letters, digits, spaces and . _ -, not beginning with a dot.
+            folder: `runs/NAME`; NAME of letters, digits, spaces and . _ -, no dot first.
             create: make the folder if it is not there.
 
         Raises:
@@ -88,7 +88,7 @@ class Run:
                 file.seek(0)
                 pid = file.read().strip() or "unknown"
                 raise OutputError(
-                    f"{shown(self.folder)}: is in use by pid {pid}; wait for it or use another --name"
+                    f"{shown(self.folder)}: is in use by pid {pid}; wait or use another --name"
                 ) from None
             file.truncate(0)
             file.write(str(os.getpid()))
@@ -139,7 +139,7 @@ class Run:
                     file.seek(-1, os.SEEK_END)
                     if file.read(1) != b"\n":
                         file.write(b"\n")
-                file.write(json.dumps(_plain(row)).encode() + b"\n")
+                file.write(json.dumps(plain(row)).encode() + b"\n")
         except OSError as error:
             raise OutputError(
                 f"{shown(self.log_path)}: {error.strerror}; free some space"
@@ -163,17 +163,6 @@ class Run:
         draft = self.folder / f".log.{os.getpid()}.tmp"
         draft.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
         os.replace(draft, self.log_path)
-
-
-def _plain(value: Any) -> Any:
-    """Returns the value as strict JSON can hold it: numbers that are none become null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if np.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
 
 
 def _lock(file: Any) -> None:

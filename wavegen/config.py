@@ -71,7 +71,7 @@ class SpectralLSTMConfig:
         "student_t",
         0,
         0,
-        "student_t draws from a heavy-tailed density; mse repeats its mean (the baseline that hums)",
+        "student_t draws from a heavy-tailed density; mse gives its mean, the baseline that hums",
         ("student_t", "mse"),
     )
 

@@ -87,7 +87,7 @@ class Entry:
         return np.ascontiguousarray(frames.T)  # (channels, samples)
 
 
-def open_entry(path: Path) -> Entry | None:
+def open_entry(path: str) -> Entry | None:
     """Returns the entry in a file, or None where there is none or it does not fit its header."""
     try:
         with open(path, "rb", buffering=0) as file:
@@ -98,11 +98,13 @@ def open_entry(path: Path) -> Entry | None:
     if check != hashlib.sha256(text).hexdigest().encode():
         return None
     values = _with_tuples(json.loads(text))
-    entry = Entry(path=str(path), **values | {"levels": Levels(**values["levels"])})
+    entry = Entry(path=path, **values | {"levels": Levels(**values["levels"])})
     return entry if size == HEADER + entry.samples * entry.channels * 4 else None
 
 
-def write_draft(path: Path, blocks: Iterable[np.ndarray], channels: int) -> tuple[Levels, str]:
+def write_draft(
+    path: str | Path, blocks: Iterable[np.ndarray], channels: int
+) -> tuple[Levels, str]:
     """Writes samples behind an empty header.
 
     Args:
@@ -120,7 +122,7 @@ def write_draft(path: Path, blocks: Iterable[np.ndarray], channels: int) -> tupl
     with open(path, "xb") as file:
         file.seek(HEADER)
         for page in _pages(blocks, channels):
-            meter.add(page)
+            meter.add(page.T)
             if page.any():
                 digest.update(page.data)
                 file.write(page.data)
@@ -131,7 +133,7 @@ def write_draft(path: Path, blocks: Iterable[np.ndarray], channels: int) -> tupl
     return meter.levels(), digest.hexdigest()
 
 
-def commit(draft: Path, entry: Entry) -> None:
+def commit(draft: str | Path, entry: Entry) -> None:
     """Completes a draft with its header and gives it its name, once it is safely on disk.
 
     Args:

@@ -60,9 +60,11 @@ def feed(dataset: Dataset, family: Any, config: Any, settings: TrainSettings, st
 class Prefetch:
     """Makes the next step's input in a thread while the present one is computed."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(
+        self, dataset: Dataset, family: Any, config: Any, settings: TrainSettings
+    ) -> None:
         """Takes `feed`'s arguments but for the step."""
-        self.arguments = arguments
+        self.arguments = (dataset, family, config, settings)
         self.pool = ThreadPoolExecutor(1)
         self.ahead: tuple[int, Future] | None = None
 

@@ -51,20 +51,22 @@ class Meter:
         self._lows, self._highs = np.full(channels, np.inf), np.full(channels, -np.inf)
         self._sums, self._energy = np.zeros(channels), 0.0
 
-    def add(self, frames: np.ndarray) -> None:
-        """Takes the next samples in, float32 `(samples >= 1, channels)`."""
-        self._samples += len(frames)
-        self._lows = np.minimum(self._lows, frames.min(0))
-        self._highs = np.maximum(self._highs, frames.max(0))
-        if not frames.any():
-            self._silent += len(frames)
+    def add(self, signal: np.ndarray) -> None:
+        """Takes the next samples in, float32 `(channels, samples >= 1)`."""
+        signal = np.ascontiguousarray(signal)  # numpy is slow along a strided axis
+        samples = signal.shape[1]
+        self._samples += samples
+        self._lows = np.minimum(self._lows, signal.min(1))
+        self._highs = np.maximum(self._highs, signal.max(1))
+        magnitudes = np.abs(signal)
+        loudest = magnitudes.max(0)
+        self._silent += int(np.count_nonzero(loudest < QUIET))
+        if not loudest.any():
             return
-        magnitudes = np.abs(frames)
-        self._sums += frames.sum(0, dtype=np.float64)
-        self._energy += float(np.square(frames, dtype=np.float64).sum())
+        self._sums += signal.sum(1, dtype=np.float64)
+        self._energy += float(np.square(signal, dtype=np.float64).sum())
         low, high = FULL_SCALE
         self._clipped += int(np.count_nonzero((magnitudes >= low) & (magnitudes <= high)))
-        self._silent += int(np.count_nonzero(magnitudes.max(1) < QUIET))
 
     def levels(self) -> Levels:
         """Returns the levels of everything so far; all zero when that is nothing."""

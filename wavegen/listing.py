@@ -85,9 +85,8 @@ def _wanted(entry: os.DirEntry[str], listing: Listing) -> bool:
     try:
         if entry.is_dir():
             return True
-    except OSError as error:
-        listing.skipped.append((Path(entry.path), reason(error)))
-        return False
+    except OSError:  # a link to itself: trying to read it will say so
+        pass
     suffix = os.path.splitext(name)[1].lower()
     if suffix in audio.EXTENSIONS:
         return True

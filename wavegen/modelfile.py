@@ -145,7 +145,7 @@ def _write(path: Path, kind: str, tensors: dict[str, np.ndarray], facts: dict) -
     # ascontiguousarray would turn a single number into an array of one
     arrays = {n: np.array(a, order="C", copy=True, ndmin=0) for n, a in tensors.items()}
     facts = {"format": FORMAT, "version": __version__, "sha256": _digest(arrays), **facts}
-    data = save(arrays, {f"wavegen_{kind}": json.dumps(facts, allow_nan=False)})
+    data = save(arrays, {f"wavegen_{kind}": json.dumps(plain(facts), allow_nan=False)})
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,6 +178,17 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def plain(value: Any) -> Any:
+    """Returns the value as strict JSON can hold it: numbers that are none become null."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Samples as files hold them, to float32 and back: PCM, float, and the companding of ITU-T G.711."""
+"""Samples as files hold them, to float32 and back: PCM, float and the companding of G.711."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def _companding(law: str) -> np.ndarray:
     code = np.arange(256) ^ (0x55 if law == "ALAW" else 0xFF)
     segment, step = code >> 4 & 7, code & 15
     if law == "ALAW":
-        size = np.where(
-            segment == 0, 16 * step + 8, (16 * step + 264) << np.maximum(segment - 1, 0)
-        )
+        linear, high = 16 * step + 8, (16 * step + 264) << np.maximum(segment - 1, 0)
+        size = np.where(segment == 0, linear, high)
         positive = code & 0x80 != 0
     else:
         size = ((8 * step + 132) << segment) - 132

@@ -1,8 +1,8 @@
 """RIFF, RF64 and Wave64 headers: a bounded look at a file before any decoder may see it.
 
-A WAV never reaches a C library: `pcm` decodes what passes here, and the compressed kinds (ADPCM, GSM,
-MP3) are where decoders that trust a header overflow. The walk reads chunk headers only, trusts no
-size, and never reads past the end of the file. RF64 follows EBU Tech 3306.
+A WAV never reaches a C library: `pcm` decodes what passes here, and the compressed kinds (ADPCM,
+GSM, MP3) are where decoders that trust a header overflow. The walk reads chunk headers only, trusts
+no size, and never reads past the end of the file. RF64 follows EBU Tech 3306.
 """
 
 from __future__ import annotations
@@ -35,10 +35,7 @@ COMPRESSED = {
 }
 GUID = bytes.fromhex("000000001000800000aa00389b71")  # follows the tag in EXTENSIBLE
 LAYOUTS = {"WAV": (12, "<4sI", 2), "AIFF": (12, ">4sI", 2), "W64": (40, "<4s12xQ", 8)}
-AIFF_CODECS = (
-    b"NONE twos sowt fl32 FL32 fl64 FL64 in24 in32 42ni 23ni ulaw ULAW alaw ALAW".split()
-    + [b"raw "]
-)
+AIFF_CODECS = b"NONE twos sowt raw fl32 FL32 fl64 FL64 in24 in32 42ni 23ni ulaw ULAW alaw ALAW"
 EXPORT = "export it as 16-bit, 24-bit or float WAV"
 
 
@@ -132,7 +129,7 @@ def parse(file: BinaryIO, kind: str, name: str) -> Header:
             if not frames:
                 raise AudioError(f"{name}: contains no audio; record or export it again")
             return Header(container, *found, offset, frames, warnings)
-    if cut:
+    if cut or stated + 8 > end:
         raise AudioError(f"{name}: truncated WAV header; copy or export the file again")
     missing = "usable fmt chunk" if found is None else "data chunk"
     raise AudioError(f"{name}: no {missing}; export it again")
@@ -206,17 +203,17 @@ def check_aiff(file: BinaryIO, name: str) -> None:
         if chunk == b"COMM":
             seen = True
             codec = at(file, offset, 22)[18:] if size >= 22 else b"NONE"
-            if codec not in AIFF_CODECS:
+            if codec.rstrip(b" ") not in AIFF_CODECS.split():
                 shown = codec.decode("ascii", "backslashreplace")
                 raise AudioError(f"{name}: codec {shown!r} in AIFF is not supported; {EXPORT}")
     if not seen:
         raise AudioError(f"{name}: no COMM chunk; export it again")
 
 
-def texts(file: BinaryIO) -> dict[bytes, str]:
-    """Returns the LIST/INFO texts of a WAV by their four-letter names; the first of each wins."""
+def texts(file: BinaryIO, kind: str = "WAV") -> dict[bytes, str]:
+    """Returns the LIST/INFO texts of a file by their four-letter names; the first of each wins."""
     result: dict[bytes, str] = {}
-    for chunk, offset, size in chunks(file, "WAV"):
+    for chunk, offset, size in chunks(file, kind):
         if chunk != b"LIST":
             continue
         body = at(file, offset, min(size, 2**20))

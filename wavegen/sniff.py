@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from wavegen.errors import AudioError, shown
+
 HEAD_BYTES = 4096  # what `identify` wants to see
 # The suffixes each kind of sound may carry; the first is the one to rename a file to.
 SUFFIXES = {
@@ -64,7 +74,7 @@ def identify(head: bytes) -> tuple[str, str]:
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "AIFF", ""
     if len(head) < 12 and head and b"RIFF".startswith(head[:4]):
-        return "a truncated WAV header", "copy or export the file again"
+        return "truncated WAV header", "copy or export the file again"
     if is_mp3_frame(head):
         return "MP3", ""
     for offset, magic, what, cure in _SIGNATURES:
@@ -74,19 +84,22 @@ def identify(head: bytes) -> tuple[str, str]:
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "an HTML or XML page", "download the recording again"
     if not head.strip(b"\0"):
-        return "nothing but zero bytes", "copy it again"
+        return "zero bytes only", "copy it again"
     if not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in head):
         return "text", _REPLACE
-    return "no known kind of sound", _EXPORT
+    return "bytes without a known header", _EXPORT
 
 
 def is_mp3_frame(head: bytes) -> bool:
-    """Returns whether bytes begin like a frame of MPEG audio, layers I to III."""
+    """Returns whether bytes begin like a frame of MPEG audio, layer II or III.
+
+    Layer I is hardly found, and its first bytes are also those of UTF-16 text.
+    """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
     bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
-    return version != 1 and layer != 0 and 0 < bitrate < 15 and rate != 3
+    return version != 1 and layer in (1, 2) and 0 < bitrate < 15 and rate != 3
 
 
 def tag_bytes(head: bytes) -> int:
@@ -97,3 +110,78 @@ def tag_bytes(head: bytes) -> int:
     for byte in head[6:10]:
         size = size << 7 | byte & 0x7F
     return size + (20 if head[5] & 0x10 else 10)  # the flag: a footer as long as the header
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens the regular file at a path; never waits for a pipe, never reads a device.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        AudioError: it cannot be opened, is no regular file, or reading it fails in the block.
+    """
+    name = shown(path)
+    try:
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        handle = os.open(path, flags)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, FileNotFoundError | PermissionError):
+            reason = "no such file" if error.errno == errno.ENOENT else "permission denied"
+        raise AudioError(f"{name}: {reason}; check the path and who may read it") from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise AudioError(f"{name}: is {what}; name a file of sound")
+    with open(handle, "rb") as file:
+        try:
+            yield file
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise AudioError(f"{name}: cannot be read ({reason}); copy it again") from error
+
+
+def kind_of(path: str | os.PathLike[str], file: BinaryIO) -> str:
+    """Returns the key of SUFFIXES that a file is, by its content and by its name.
+
+    Args:
+        path: where the file came from.
+        file: open for reading bytes.
+
+    Raises:
+        AudioError: it is empty, no sound, or not what its name says.
+    """
+    name, suffix = shown(path), Path(path).suffix.lower()
+    head = file.read(HEAD_BYTES)
+    if not head:
+        raise AudioError(f"{name}: empty file; record or copy it again")
+    what, cure = identify(head)
+    claimed = next((kind for kind, names in SUFFIXES.items() if suffix in names), "sound")
+    if what.startswith("truncated"):
+        raise AudioError(f"{name}: {what}; {cure}")
+    if what not in SUFFIXES:
+        raise AudioError(f"{name}: not a {claimed} file (looks like {what}); {cure}")
+    if suffix not in SUFFIXES[what]:
+        right = shown(Path(path).stem) + SUFFIXES[what][0]
+        other = f"not {claimed}" if claimed != "sound" else "which its name does not say"
+        raise AudioError(f"{name}: this is {what}, {other}; rename it to {right}")
+    if what == "MP3":
+        _check_mp3(name, file, head)
+    return what
+
+
+def _check_mp3(name: str, file: BinaryIO, head: bytes) -> None:
+    """Raises AudioError unless MPEG audio follows the ID3 tags: a decoder would try anything."""
+    offset = 0
+    for _ in range(16):
+        offset += tag_bytes(head)
+        file.seek(offset)
+        head = file.read(HEAD_BYTES).lstrip(b"\0")
+        if is_mp3_frame(head):
+            return
+        if not tag_bytes(head):
+            break
+    raise AudioError(f"{name}: no MPEG audio after its ID3 tag; {_EXPORT}")

@@ -86,7 +86,7 @@ class Session:
         self.began = time.monotonic()
         family = config.family_of(model_config)
         keras.utils.set_random_seed(settings.rng_seed % 2**32)
-        self.model = FAMILIES[family](model_config)
+        self.model: Any = FAMILIES[family](model_config)
         saved = run.load_state()
         for warning in run.warnings:
             plan.report({"event": "note", "text": warning})
@@ -96,9 +96,8 @@ class Session:
             self.yardsticks = heldout.Yardsticks.from_arrays(model_config, kept)
         else:
             plan.report({"event": "note", "text": "measuring the baselines on the recordings"})
-            self.yardsticks = heldout.Yardsticks.fit(
-                FAMILIES[family].codec(model_config), model_config, dataset
-            )
+            codec = type(self.model).codec(model_config)
+            self.yardsticks = heldout.Yardsticks.fit(codec, model_config, dataset)
         self.model.start_from(self.yardsticks.baselines)
         self.layout = optimizer.Layout(self.model)
         self.judge = heldout.Judge(self.model, self.yardsticks, dataset)
@@ -138,8 +137,10 @@ class Session:
                 listened = self.progress()
                 self.validate()
                 self.listen()
+                meter.pause()
             elif time.monotonic() - self.last_validation > self.validation_seconds():
                 self.validate()
+                meter.pause()
             if time.monotonic() - self.last_save > SAVE_SECONDS:
                 self.save()
         if outcome == "finished":
@@ -227,7 +228,7 @@ class Session:
         """Writes the whole training state, atomically."""
         learner = backend.to_numpy(self.learner)
         arrays = {f"learner/{name}": np.asarray(v) for name, v in learner._asdict().items()}
-        if self.carry is not None:
+        if self.model.carries_state:
             leaves = keras.tree.flatten(backend.to_numpy(self.carry))
             arrays |= {f"carry/{i:03d}": leaf for i, leaf in enumerate(leaves)}
         arrays |= {f"baselines/{name}": a for name, a in self.yardsticks.to_arrays().items()}
@@ -330,6 +331,10 @@ class Meter:
         self.rows.append((now, loss, frames))
         while len(self.rows) > 8 and self.rows[0][0] < now - 2.0:
             self.rows.pop(0)
+
+    def pause(self) -> None:
+        """Forgets the past: what comes next must not count the time of a validation."""
+        self.rows = []
 
     def read(self) -> tuple[float, float]:
         """Returns (mean loss, frames a second)."""

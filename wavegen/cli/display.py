@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -95,6 +99,31 @@ class Live:
         elif time.monotonic() - self.printed >= self.EVERY:
             self.printed = time.monotonic()
             self.console.note(f"{self.title} {share:4.0%}  {text}")
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keeps back what C libraries say to stderr while they are imported, unless it fails.
+
+    TensorFlow announces its build options before any setting of its own can silence it.
+    """
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr to keep quiet
+        yield
+        return
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def clock(seconds: float) -> str:

@@ -70,7 +70,7 @@ def model(path: Path) -> dict[str, Any]:
     file = checkpoint.read_model(path)
     weights = {n: a for n, a in file.tensors.items() if n.startswith("weights/")}
     rate = file.config.sample_rate
-    found = {"file": str(path), "family": file.family, "wavegen": file.version}
+    found: dict[str, Any] = {"file": str(path), "family": file.family, "wavegen": file.version}
     found |= {"weights": large(sum(a.size for a in weights.values())), "sha256": file.sha256}
     found |= {"receptive field": f"{1000 * file.config.receptive_field / rate:.0f} ms"}
     found |= {name: str(value) for name, value in dataclasses.asdict(file.config).items()}
@@ -91,7 +91,7 @@ def presets() -> list[dict[str, Any]]:
             model_config, settings = config.from_preset(family, name, {})
             rate = model_config.sample_rate
             field = 1000 * model_config.receptive_field / rate
-            row = {"family": family, "preset": name, "rate": f"{rate} Hz"}
+            row: dict[str, Any] = {"family": family, "preset": name, "rate": f"{rate} Hz"}
             row |= {
                 "channels": model_config.channels,
                 "parameters": large(parameters(model_config)),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wavegen import __version__, audio, checkpoint, score
-from wavegen.cli.display import Console, clock
+from wavegen.cli.display import Console, clock, hushed
 from wavegen.errors import AudioError, Error, OutputError, UsageError
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
@@ -35,10 +35,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     path = find_model(arguments, console)
     console.note(f"model: {path}")
     file = checkpoint.read_model(path)
-    from wavegen import models
-    from wavegen.sampling import Sampler
+    with hushed():
+        from wavegen import models
+        from wavegen.sampling import Sampler
 
-    sampler = Sampler(models.load(file), arguments.engine)
+        sampler = Sampler(models.load(file), arguments.engine)
     controls: dict[str, Any] = {"temperature": temperatures}
     if arguments.top_p is not None:
         controls["top_p"] = arguments.top_p
@@ -233,7 +234,7 @@ def spread(texts: list[str], count: int) -> list[float]:
             raise UsageError(f"--temperature {text!r} is not a number") from None
         if not all(end == 0 or 0.01 <= end <= 10 for end in ends):
             raise UsageError(f"--temperature {text} must be 0 or lie in 0.01 .. 10")
-        values += ends if len(ends) == 1 else list(np.linspace(*ends, count))
+        values += ends if len(ends) == 1 else list(np.linspace(ends[0], ends[-1], count))
     return [float(values[i % len(values)]) for i in range(count)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavegen import audio, checkpoint, listing
-from wavegen.cli.display import Console
+from wavegen.cli.display import Console, hushed
 from wavegen.errors import AudioError, Error
 
 
@@ -24,10 +24,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     files = listing.list_audio([Path(name) for name in arguments.files]).files
     if not files:
         raise AudioError(f"{' '.join(arguments.files)}: no sound files there; name a WAV to score")
-    from wavegen import heldout, models
-    from wavegen.engines.reference import Reference
+    with hushed():
+        from wavegen import heldout, models
+        from wavegen.engines.reference import Reference
 
-    model = models.load(file)
+        model = models.load(file)
     arrays = {n[10:]: a for n, a in file.tensors.items() if n.startswith("baselines/")}
     yardsticks = heldout.Yardsticks.from_arrays(file.config, arrays)
     engine, codec, code = Reference(model), type(model).codec(file.config), 0
@@ -46,8 +47,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return code
     rows = []
     if len(found) > 1:
-        both = [heldout.joined([one[i] for one in found]) for i in (1, 2)]
-        found.append((f"all {len(found)} files", both[0], both[1]))
+        costs = heldout.joined([one[1] for one in found])
+        others = heldout.joined([one[2] for one in found])
+        found.append((f"all {len(found)} files", costs, others))
     for name, costs, others in found:
         scores = heldout.table(yardsticks, costs, others)
         verdict = heldout.verdict(yardsticks, costs, others)

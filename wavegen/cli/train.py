@@ -11,7 +11,7 @@ from typing import Any
 
 from wavegen import config, dataset
 from wavegen.checkpoint import Run
-from wavegen.cli.display import Console, Live, clock, large
+from wavegen.cli.display import Console, Live, clock, hushed, large
 from wavegen.cli.parse import overrides
 
 DEFAULT_SECONDS = 20 * 60.0
@@ -99,8 +99,9 @@ def train(
 ) -> int:
     """Runs the training under a live line, with signals turned into a clean stop."""
     console.note("starting the engine (a few seconds)")
-    from wavegen.cli.listening import Listener
-    from wavegen.train import Plan, fit
+    with hushed():
+        from wavegen.cli.listening import Listener
+        from wavegen.train import Plan, fit
 
     seconds = arguments.seconds
     if seconds is None and arguments.steps is None:

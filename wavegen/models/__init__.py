@@ -16,11 +16,13 @@ from wavegen.models.wavenet import WaveNet
 FAMILIES: dict[str, type] = {family.family: family for family in (WaveNet, SpectralLSTM)}
 
 
-def tensors(model: keras.Model) -> dict[str, np.ndarray]:
+def named_weights(model: keras.Model) -> dict[str, Any]:
     """Returns the model's variables by name, e.g. "weights/block_0/dilated/kernel"."""
-    named = {variable.path.split("/", 1)[-1]: np.asarray(variable) for variable in model.variables}
-    assert len(named) == len(model.variables), "two variables share a name"
-    return {f"weights/{name}": value for name, value in named.items()}
+    prefix = f"{model.name}/"  # what lies outside it are random seeds that nothing uses
+    own = [variable for variable in model.variables if variable.path.startswith(prefix)]
+    named = {f"weights/{variable.path.removeprefix(prefix)}": variable for variable in own}
+    assert len(named) == len(own), "two variables share a name"
+    return named
 
 
 def save(path: str | Path, model: keras.Model, baselines: dict, facts: dict[str, Any]) -> None:
@@ -32,7 +34,8 @@ def save(path: str | Path, model: keras.Model, baselines: dict, facts: dict[str,
         baselines: arrays of the yardsticks it is scored beside.
         facts: free JSON about its training.
     """
-    arrays = tensors(model) | {f"baselines/{name}": value for name, value in baselines.items()}
+    arrays = {name: np.asarray(variable) for name, variable in named_weights(model).items()}
+    arrays |= {f"baselines/{name}": value for name, value in baselines.items()}
     save_model(path, type(model).family, model.config, arrays, facts)
 
 
@@ -43,8 +46,7 @@ def load(file: ModelFile) -> keras.Model:
         CheckpointError: its tensors do not fit its configuration.
     """
     model = FAMILIES[file.family](file.config)
-    for variable in model.variables:
-        name = f"weights/{variable.path.split('/', 1)[-1]}"
+    for name, variable in named_weights(model).items():
         value = file.tensors.get(name)
         if value is None or value.shape != tuple(variable.shape):
             found = "missing" if value is None else f"of shape {value.shape}"

@@ -149,7 +149,7 @@ class SpectralLSTM(keras.Model):
         return times(p + q, now) - times(times(p, q), before)
 
     def density(self, y: Any) -> tuple[Any, Any]:
-        """Returns mean `(batch, time, 2, coefficients)` and log scale `(batch, time, coefficients)`."""
+        """Returns mean `(batch, time, 2, coefficients)` and log scale, without the axis of 2."""
         y = ops.reshape(y, (*y.shape[:2], -1, self.coefficients))
         if self.config.head == "mse":
             return y, self.log_error + ops.log(self.bin_scale) + ops.zeros_like(y[:, :, 0])

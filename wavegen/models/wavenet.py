@@ -50,8 +50,8 @@ class WaveNet(keras.Model):
     """The family `wavenet`; a frame is one sample, int32 mu-law levels `(batch, time, channels)`.
 
     `step` returns, per channel, the activations before the last layer and, where there is one, the
-    predictor's mean and scale: `(batch, time, channels * (post_channels + 2))`. `logits` turns them into a distribution,
-    the right channel's given the left sample that was drawn just before it.
+    predictor's mean and scale: `(batch, time, channels * (post_channels + 2))`. `logits` turns them
+    into a distribution, the right channel's given the left sample that was drawn just before it.
     """
 
     family = "wavenet"

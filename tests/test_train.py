@@ -1,0 +1,175 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import SMALL, make_config
+
+from wavegen import config, dataset, train
+from wavegen.checkpoint import Run, read_model
+from wavegen.errors import CheckpointError, DivergedError, OutputError
+
+VARIANTS = [("wavenet", {}), ("wavenet", {"channels": 2}), ("spectral_lstm", {"channels": 1})]
+
+
+def load(folder, model_config):
+    return dataset.load(
+        folder, sample_rate=model_config.sample_rate, channels=model_config.channels, gap_seconds=0.1
+    )
+
+
+def settings(family, **fields):
+    window = 300 if family == "wavenet" else 12
+    return config.build(
+        config.TrainSettings, dict(batch=3, window=window, learning_rate=5e-3) | fields
+    )
+
+
+def fit(folder, data, model_config, given, **plan):
+    run = Run.open(folder, create=True)
+    with run.lock():
+        outcome = train.fit(run, data, model_config, given, train.Plan(**plan))
+    return run, outcome
+
+
+@pytest.mark.parametrize(("family", "fields"), VARIANTS)
+def test_resumed_is_uninterrupted_to_the_last_bit(family, fields, recordings, tmp_path):
+    model_config = make_config(family, **fields)
+    data, given = load(recordings, model_config), settings(family)
+    straight, outcome = fit(tmp_path / "runs/straight", data, model_config, given, steps=6)
+    assert outcome == "finished"
+    calls = iter(range(100))
+    halves, outcome = fit(
+        tmp_path / "runs/halves", data, model_config, given, steps=6, stop=lambda: next(calls) >= 3
+    )
+    assert outcome == "stopped"
+    assert halves.load_state()[1]["step"] == 3
+    _, outcome = fit(halves.folder, data, model_config, given, steps=6)
+    assert outcome == "finished"
+    (ours, facts), (theirs, others) = straight.load_state(), halves.load_state()
+    assert facts["step"] == others["step"] == 6 and facts["best"] == others["best"]
+    assert set(ours) == set(theirs)
+    assert any(name.startswith("carry/") for name in ours) == (family == "spectral_lstm")
+    for name in ours:
+        assert np.array_equal(ours[name], theirs[name]), name
+    one, two = read_model(straight.model_path), read_model(halves.model_path)
+    for name in one.tensors:
+        assert np.array_equal(one.tensors[name], two.tensors[name]), name
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_training_learns_and_keeps_the_best(family, recordings, tmp_path):
+    model_config = make_config(family, **({"predictor_order": 0} if family == "wavenet" else {}))
+    data = load(recordings, model_config)
+    events = []
+    run, _ = fit(
+        tmp_path / "runs/a",
+        data,
+        model_config,
+        settings(family, ema=0.9, warmup_steps=5),
+        steps=60,
+        report=events.append,
+    )
+    scores = [e["scores"][0]["mean"] for e in events if e["event"] == "validation"]
+    assert min(scores) < scores[0] - 0.02
+    file = read_model(run.model_path)
+    assert file.extra["scores"][0]["mean"] == min(scores)
+    assert file.family == family and file.config == model_config
+    kinds = {row["event"] for row in run.rows()}
+    assert {"validation", "step"} <= kinds
+    assert [row["step"] for row in run.rows()] == sorted(row["step"] for row in run.rows())
+
+
+def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
+    model_config = make_config("wavenet")
+    data, given = load(recordings, model_config), settings("wavenet")
+    heard = []
+    run, outcome = fit(
+        tmp_path / "runs/a",
+        data,
+        model_config,
+        given,
+        seconds=12.0,
+        listen=lambda model, step: heard.append(step),
+    )
+    assert outcome == "finished" and heard
+    step = run.load_state()[1]["step"]
+    assert step > 0 and run.load_state()[1]["seconds"] >= 12.0
+    _, outcome = fit(run.folder, data, model_config, given, seconds=12.0)
+    assert outcome == "finished" and run.load_state()[1]["step"] == step
+
+
+def test_another_model_is_refused_field_by_field(recordings, tmp_path):
+    model_config = make_config("wavenet")
+    data, given = load(recordings, model_config), settings("wavenet")
+    run, _ = fit(tmp_path / "runs/a", data, model_config, given, steps=1)
+    other = dataclasses.replace(model_config, levels=64, cycles=1)
+    with pytest.raises(CheckpointError, match="cycles is 2, not 1; levels is 32, not 64|levels is 32"):
+        fit(run.folder, data, other, given, steps=2)
+    with pytest.raises(CheckpointError, match="trains a wavenet, not a spectral_lstm"):
+        fit(run.folder, data, make_config("spectral_lstm"), settings("spectral_lstm"), steps=2)
+
+
+def test_changed_recordings_are_said_and_trained_on(recordings, tmp_path):
+    model_config = make_config("wavenet")
+    given = settings("wavenet")
+    run, _ = fit(tmp_path / "runs/a", load(recordings, model_config), model_config, given, steps=1)
+    (recordings / "two.wav").unlink()
+    events = []
+    fit(
+        run.folder, load(recordings, model_config), model_config, given, steps=2,
+        report=events.append,
+    )  # fmt: skip
+    assert any("recordings have changed" in event.get("text", "") for event in events)
+    assert run.load_state()[1]["step"] == 2
+
+
+def test_numbers_that_break_lead_back_and_then_to_an_end(recordings, tmp_path, monkeypatch):
+    model_config = make_config("wavenet")
+    data, given = load(recordings, model_config), settings("wavenet")
+    run, _ = fit(tmp_path / "runs/a", data, model_config, given, steps=2)
+    events = []
+    real = train.Session.one_step
+    rates = []
+
+    def broken(self, feed, rate):
+        rates.append(rate)
+        loss, _ = real(self, feed, rate)
+        return loss, float("nan")
+
+    monkeypatch.setattr(train.Session, "one_step", broken)
+    with pytest.raises(DivergedError, match="--learning-rate"):
+        fit(run.folder, data, model_config, given, steps=500, report=events.append)
+    assert sum("half the learning rate" in event.get("text", "") for event in events) == 3
+    assert max(rates[-train.BAD_STEPS :]) <= max(rates) / 7
+    assert read_model(run.model_path)
+
+
+def test_too_little_memory_halves_the_batch(recordings, tmp_path, monkeypatch):
+    model_config = make_config("wavenet")
+    data, given = load(recordings, model_config), settings("wavenet", batch=4)
+    real = train.Session.one_step
+
+    def short(self, feed, rate):
+        if self.settings.batch > limit:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating a lot")
+        return real(self, feed, rate)
+
+    monkeypatch.setattr(train.Session, "one_step", short)
+    limit, events = 1, []
+    run, _ = fit(tmp_path / "runs/a", data, model_config, given, steps=2, report=events.append)
+    texts = [event.get("text", "") for event in events]
+    assert sum("using 2" in text for text in texts) == sum("using 1" in text for text in texts) == 1
+    assert run.load_state()[1]["settings"]["batch"] == 1
+    limit = 0
+    with pytest.raises(OutputError, match="smaller --window"):
+        fit(tmp_path / "runs/b", data, model_config, given, steps=2)
+
+
+def test_without_a_held_out_part_the_latest_is_kept(tmp_path, monkeypatch, recordings):
+    model_config = make_config("wavenet")
+    data = dataset.load(recordings, sample_rate=8000, channels=1, heldout=0.0)
+    run, _ = fit(tmp_path / "runs/a", data, model_config, settings("wavenet"), steps=3)
+    assert read_model(run.model_path).extra["step"] == 3
+    for line in run.log_path.read_text().splitlines():
+        json.loads(line, parse_constant=lambda text: pytest.fail(text))
