@@ -112,6 +112,7 @@ def two_taps(now: np.ndarray, last: np.ndarray, before: np.ndarray) -> tuple[Any
 
     Each frame counts by the inverse of its power, so that loud moments do not decide alone.
     """
+    now, last, before = (z.astype(np.complex128) for z in (now, last, before))
     power = np.abs(now) ** 2 + np.abs(last) ** 2 + np.abs(before) ** 2
     weight = 1.0 / (power + 1e-3 * power.mean(axis=0) + 1e-20)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ class Sampler:
 
     def stream(
         self,
-        heard: Heard | Sequence[Heard],
+        heard: Heard,
         seconds: float,
         *,
         count: int = 1,
@@ -94,7 +94,6 @@ class Sampler:
             first_variation: number of the first variation.
             **controls: e.g. temperature=0.9; a sequence gives one per variation.
         """
-        assert isinstance(heard, Heard)
         settings = self.check_controls(controls)
         wanted = round(seconds * self.config.sample_rate) + self.codec.delay_samples
         hop = self.codec.frame_samples

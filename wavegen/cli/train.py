@@ -13,6 +13,7 @@ from wavegen import config, dataset
 from wavegen.checkpoint import Run
 from wavegen.cli.display import Console, Live, clock, hushed, large
 from wavegen.cli.parse import overrides
+from wavegen.errors import shown
 
 DEFAULT_SECONDS = 20 * 60.0
 
@@ -80,9 +81,9 @@ def load(
             ),
         )
     for path, reason in data.skipped:
-        console.warning(f"skipped {path}: {reason}")
+        console.warning(f"skipped {shown(path)}: {reason}")
     for path, same in data.duplicates:
-        console.note(f"{path} is the same recording as {same}: counted once")
+        console.note(f"{shown(path)} is the same recording as {shown(same)}: counted once")
     for warning in data.warnings:
         console.note(warning)
     console.note(data.summary())

@@ -26,6 +26,9 @@ class Reference:
         self.params = parameters(model)
         self.step, self.draw_frame = pure(model, "step"), pure(model, "draw")
         self.judge = pure(model, "log_prob")
+        # A WaveNet's one long step is a few large operations; an LSTM's is a loop over time, which
+        # only a compiler makes fast.
+        self.listen = backend.compiled(self.step) if model.carries_state else self.step
         self.block = 16384 if model.config.frame_samples == 1 else 256  # frames scored in one call
         self._loops: dict[tuple, Any] = {}  # compiled loops, by the controls they fix
         self._scorer: Any = None
@@ -43,7 +46,7 @@ class Reference:
             heard = np.concatenate([np.asarray(session[0]), frames], axis=1)
             state = session[1]
         if heard.shape[1] > 1:
-            _, state = self.step(self.params, ops.convert_to_tensor(heard[:, :-1]), state)
+            _, state = self.listen(self.params, ops.convert_to_tensor(heard[:, :-1]), state)
         return ops.convert_to_tensor(heard[:, -1:]), state
 
     def log_prob(self, frames: np.ndarray) -> np.ndarray:

@@ -1,0 +1,207 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import tune
+
+from wavegen import audio, cli
+from wavegen.cli.parse import duration, parser
+
+TINY = ["--preset", "tiny", "--sample-rate", "8000", "--sample-seconds", "0.3"]
+SMALLER = ["--layers-per-cycle", "4", "--residual-channels", "8", "--gate-channels", "8"]
+FAST = [*TINY, *SMALLER, "--batch", "2", "--window", "400", "--gap-seconds", "0.1"]
+
+
+@pytest.fixture
+def place(recordings, tmp_path, monkeypatch):
+    """A folder to work in, with recordings/ and a seed."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("my seed é.wav", tune(1.0, 11025, 2).T, 11025)
+    return tmp_path
+
+
+def run(*arguments):
+    """Returns the exit code of a command."""
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as leaving:  # argparse's way out
+        return leaving.code
+
+
+def test_train_sample_score_runs_info(place, capsys):
+    assert run("train", "--name", "a", "--steps", 3, *FAST) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == "runs/a/model.safetensors"
+    assert "2 recordings" in err and "held out" in err and "listen: runs/a/samples/step" in err
+    assert (place / "runs/a/samples/music.wav").exists()
+
+    seed = "my seed é.wav"
+    before = (place / seed).read_bytes()
+    command = ["sample", seed, "-t", "0.5", "-n", "2", "--seed", "7", "--prime", "0.75"]
+    assert run(*command) == 0
+    out, err = capsys.readouterr()
+    paths = out.split("\n")[:-1]
+    assert paths == [f"generated/my seed é-a-7-{v}.wav" for v in (0, 1)]
+    assert "11025 Hz, 2 channels, taken as 8000 Hz, 1" in err
+    signal_, rate = soundfile.read(paths[0], always_2d=True)
+    assert rate == 8000 and signal_.shape == (round(1.25 * 8000), 1)
+    recipe = audio.metadata(paths[1])["comment"]
+    assert "seed 7 variation 1 temperature 1 prime 0.75" in recipe
+    assert (place / seed).read_bytes() == before
+
+    # The same number makes the same sound; an existing file is not replaced unasked.
+    kept = (place / paths[0]).read_bytes()
+    assert run(*command) == 3
+    assert "exists" in capsys.readouterr().err
+    assert run(*command, "--force", "-n", "1") == 0
+    assert (place / paths[0]).read_bytes() == kept
+    capsys.readouterr()
+
+    # Without the seed in front, the continuation is the same.
+    assert run(*command, "--no-with-prime", "-o", "alone") == 0
+    alone, _ = soundfile.read("alone/my seed é-a-7-0.wav", always_2d=True)
+    assert np.array_equal(alone, signal_[-len(alone) :]) and len(alone) == 4000
+    capsys.readouterr()
+
+    assert run("score", "recordings", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [len(row["scores"]) for row in rows] == [6, 6, 6]
+    assert rows[2]["file"] == "all 2 files" and rows[0]["verdict"]
+    assert run("score", "recordings/one.wav") == 0
+    assert "linear predictor, adaptive scale" in capsys.readouterr().out
+
+    assert run("runs", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["run"] == "a"
+    assert run("info", "a", seed) == 0
+    out = capsys.readouterr().out
+    assert "receptive field" in out and "11025 Hz" in out
+    assert run("info") == 0 and run("info", "--presets") == 0
+    assert "tensorflow" in capsys.readouterr().out
+
+
+def test_spectral_run_with_its_own_flags(place, capsys):
+    flags = ["--arch", "lstm", "--channels", "2", "--units", "8", "--n-fft", "512"]
+    flags += ["--hop-length", "256", "--preset", "tiny", "--sample-rate", "8000"]
+    assert run("train", "--steps", 2, *flags, "--gap-seconds", "0.1", "--sample-seconds", 0.2) == 0
+    assert run("sample", "my seed é.wav", "-t", "0.5", "--seed", "1", "--format", "flac") == 0
+    path = capsys.readouterr().out.strip().split("\n")[-1]
+    assert audio.info(path).channels == 2 and audio.info(path).frames == 12000
+    assert run("sample", "my seed é.wav", "--top-p", "0.9") == 2
+    assert "no top-p" in capsys.readouterr().err
+    assert run("score", "my seed é.wav", "--json") == 0
+    scores = json.loads(capsys.readouterr().out)[0]["scores"]
+    assert {score["unit"] for score in scores} == {"nats per coefficient"}
+
+
+def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys):
+    assert run("train", "--name", "a", "--steps", 2, *FAST) == 0
+    assert run("train", "--name", "a", "--steps", 4) == 0
+    assert "continuing at step 2" in capsys.readouterr().err
+    assert run("train", "--name", "a", "--steps", 4) == 0
+    assert "already full" in capsys.readouterr().err
+    assert run("train", "--name", "a", "--steps", 5, "--levels", "64") == 4
+    assert "levels is 256, not 64" in capsys.readouterr().err
+    assert run("train", "--name", "a", "--steps", 1, "--fresh", *FAST) == 0
+    assert (place / "runs/a-old-1/model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["sample", "none.wav"], 2, "no such file"),
+        (["sample", "--seed", "x.wav"], 2, "without a flag"),
+        (["sample", "my seed é.wav", "--temperature", "-1"], 2, "must"),
+        (["sample", "my seed é.wav", "--temperature", "nan"], 2, "must be 0 or lie"),
+        (["sample", "my seed é.wav", "--temperature", "1e-30"], 2, "must be 0 or lie"),
+        (["sample", "my seed é.wav", "-t", "0"], 2, "above 0"),
+        (["sample", "my seed é.wav", "-t", "nan"], 2, "above 0"),
+        (["sample", "my seed é.wav", "-t", "10h"], 2, "--yes"),
+        (["sample", "my seed é.wav", "-m", "nothing"], 4, "no such run"),
+        (["train", "--arch", "wavnet"], 2, "did you mean wavenet"),
+        (["train", "--preset", "smal"], 2, "did you mean small"),
+        (["train", "--set", "cycels=2"], 2, "did you mean cycles"),
+        (["train", "--levls", "3"], 2, "did you mean --levels"),
+        (["train", "--for", "45"], 2, "45m"),
+        (["train", "nowhere"], 2, "no such"),
+        (["train", "--name", "../x"], 2, "cannot name a run"),
+        (["train", "--n-fft", "64"], 2, "not a setting of wavenet"),
+        (["train", "--batch", "0"], 2, "must lie in"),
+        (["score", "none.wav"], 4, "holds no model yet"),
+    ],
+)
+def test_mistakes_get_one_line_and_a_code(place, capsys, arguments, code, words):
+    assert run(*arguments) == code
+    err = capsys.readouterr().err
+    assert words in err and "Traceback" not in err
+    lines = [line for line in err.strip().split("\n") if line.startswith("wavegen: error:")]
+    assert len(lines) == 1
+
+
+def test_bad_recordings_are_named_and_skipped(place, capsys):
+    (place / "recordings/page.wav").write_text("<!DOCTYPE html>")
+    assert run("train", "--name", "a", "--steps", 1, *FAST) == 0
+    err = capsys.readouterr().err
+    assert "skipped recordings/page.wav" in err and "1 of 3 files skipped" in err
+    assert run("train", "--name", "b", "--steps", 1, "--strict", *FAST) == 2
+    for path in (place / "recordings").glob("*.wav"):
+        path.write_bytes(b"")
+    assert run("train", "--name", "c", "--steps", 1, *FAST) == 2
+    assert "3 of 3 files skipped" in capsys.readouterr().err
+
+
+def test_a_seed_is_never_overwritten(place, capsys):
+    assert run("train", "--name", "a", "--steps", 1, *FAST) == 0
+    before = (place / "my seed é.wav").read_bytes()
+    command = ["sample", "my seed é.wav", "-t", "0.1", "-o", ".", "--filename", "{seed_name}"]
+    assert run(*command, "--force") == 3
+    assert "overwrite the seed" in capsys.readouterr().err
+    assert (place / "my seed é.wav").read_bytes() == before
+    assert run(*command[:-1], "{nonsense}") == 2
+
+
+def test_dry_run_keeps_nothing(place, capsys):
+    assert run("train", "--name", "a", "--dry-run", *FAST) == 0
+    assert "frames a second" in capsys.readouterr().err
+    assert not (place / "runs/a").exists()
+
+
+def test_help_needs_no_keras():
+    code = (
+        "import sys\nfrom wavegen.cli import main\n"
+        "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('keras', 'tensorflow', 'jax', 'librosa', 'numba') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip().endswith("[]")
+    assert "--residual-channels" in said.stdout
+
+
+def test_every_field_has_a_flag():
+    given = parser().parse_args(["train", "--no-polarity", "--hop-length", "64", "--for", "90s"])
+    assert (given.polarity, given.hop_length, given.seconds) == (False, 64, 90.0)
+    assert duration("1h30m") == 5400 and duration("1.5m") == 90
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_same_command_continues(place, number, code):
+    command = [sys.executable, "-m", "wavegen", "train", "--name", "a", "--steps", "100000", *FAST]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = place / "runs/a/log.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and '"event": "step"' in log.read_text()):
+        time.sleep(0.2)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "the same command continues" in err and "Traceback" not in err
+    from wavegen.checkpoint import Run
+
+    saved = Run(place / "runs/a").load_state()
+    assert saved is not None and saved[1]["step"] > 0
