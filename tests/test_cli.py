@@ -195,7 +195,9 @@ def test_a_signal_saves_and_the_same_command_continues(place, number, code):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     log = place / "runs/a/log.jsonl"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (log.exists() and '"event": "step"' in log.read_text()):
+    while time.monotonic() < deadline and not (
+        log.exists() and '"event": "step"' in log.read_text()
+    ):
         time.sleep(0.2)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)

@@ -14,7 +14,10 @@ VARIANTS = [("wavenet", {}), ("wavenet", {"channels": 2}), ("spectral_lstm", {"c
 
 def load(folder, model_config):
     return dataset.load(
-        folder, sample_rate=model_config.sample_rate, channels=model_config.channels, gap_seconds=0.1
+        folder,
+        sample_rate=model_config.sample_rate,
+        channels=model_config.channels,
+        gap_seconds=0.1,
     )
 
 
@@ -104,7 +107,9 @@ def test_another_model_is_refused_field_by_field(recordings, tmp_path):
     data, given = load(recordings, model_config), settings("wavenet")
     run, _ = fit(tmp_path / "runs/a", data, model_config, given, steps=1)
     other = dataclasses.replace(model_config, levels=64, cycles=1)
-    with pytest.raises(CheckpointError, match="cycles is 2, not 1; levels is 32, not 64|levels is 32"):
+    with pytest.raises(
+        CheckpointError, match="cycles is 2, not 1; levels is 32, not 64|levels is 32"
+    ):
         fit(run.folder, data, other, given, steps=2)
     with pytest.raises(CheckpointError, match="trains a wavenet, not a spectral_lstm"):
         fit(run.folder, data, make_config("spectral_lstm"), settings("spectral_lstm"), steps=2)

@@ -69,7 +69,9 @@ class SampleBaselines:
                 bigram += np.bincount(pairs, minlength=contexts * levels)
                 covariance += autocovariance(values[levels_heard], ORDER)
             starts = np.linspace(0, max(0, len(chunk) - BLOCK), 8).astype(int)
-            kept += [chunk[start : start + BLOCK] for start in np.unique(starts)]
+            kept += [chunk[start : start + BLOCK].copy() for start in np.unique(starts)]
+            if sum(len(block) for block in kept) > 4 * FIT_SAMPLES:  # ten hours must fit as well
+                kept = kept[::2]
         coefficients = linear_prediction(covariance, ORDER)
         edges = np.asarray(codec.edges, np.float64)
         fixed, ratio, floor, ceiling = fit_scales(kept, values, edges, coefficients)
@@ -123,8 +125,9 @@ class SampleBaselines:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> SampleBaselines:
         """Returns the baselines that `to_arrays` gave away."""
-        rest = {name: array for name, array in arrays.items() if name != "scales"}
-        return cls(**rest, **dict(zip(SCALES, map(float, arrays["scales"]), strict=True)))
+        rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "scales"}
+        rest |= dict(zip(SCALES, map(float, arrays["scales"]), strict=True))
+        return cls(**rest)
 
 
 SCALES = ("fixed_scale", "scale_ratio", "scale_floor", "scale_ceiling")

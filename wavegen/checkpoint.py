@@ -55,10 +55,7 @@ class Run:
             OutputError: it cannot be created or written to.
         """
         folder = Path(folder)
-        if not re.fullmatch(r"[\w-][\w. -]{0,99}", folder.name):
-            raise UsageError(
-                f"{folder.name!r} cannot name a run; use letters, digits, spaces and . _ -"
-            )
+        check_name(folder.name)
         if create:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -176,6 +173,12 @@ def _lock(file: Any) -> None:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         return
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for a name that is not safe as a folder's everywhere."""
+    if not re.fullmatch(r"[\w-][\w. -]{0,99}", name):
+        raise UsageError(f"{name!r} cannot name a run; use letters, digits, spaces and . _ -")
 
 
 def runs(folder: str | Path = "runs") -> list[Run]:

@@ -60,9 +60,7 @@ def feed(dataset: Dataset, family: Any, config: Any, settings: TrainSettings, st
 class Prefetch:
     """Makes the next step's input in a thread while the present one is computed."""
 
-    def __init__(
-        self, dataset: Dataset, family: Any, config: Any, settings: TrainSettings
-    ) -> None:
+    def __init__(self, dataset: Dataset, family: Any, config: Any, settings: TrainSettings) -> None:
         """Takes `feed`'s arguments but for the step."""
         self.arguments = (dataset, family, config, settings)
         self.pool = ThreadPoolExecutor(1)

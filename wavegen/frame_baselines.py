@@ -16,7 +16,7 @@ import numpy as np
 
 DEGREES = 4.0  # of freedom of the Student-t, as in the spectral LSTM
 KEPT = 3000  # frames that the scales and predictors are fitted on
-FLOOR = 1e-7  # least variance of a bin, as a share of the mean variance
+FLOOR = 2**-30 / 12  # least variance: 16-bit rounding has it, in every coefficient
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class FrameBaselines:
             count += len(z)
             middle = max(0, len(z) // 2 - KEPT // 8)
             kept.append(z[middle : middle + KEPT // 4])
-        kept = kept[:: max(1, sum(map(len, kept)) // KEPT)]
+            if sum(map(len, kept)) > 2 * KEPT:  # ten hours must fit as well
+                kept = kept[::2]
         variance = power / max(2 * count, 1)
-        floor = FLOOR * variance.mean() + 1e-20
-        variance = np.maximum(variance, floor)
+        variance = np.maximum(variance, FLOOR)
         now = np.concatenate([z[2:] for z in kept if len(z) > 2] or [kept[0]])
         last = np.concatenate([z[1:-1] for z in kept if len(z) > 2] or [kept[0]])
         before = np.concatenate([z[:-2] for z in kept if len(z) > 2] or [kept[0]])
@@ -62,9 +62,9 @@ class FrameBaselines:
         error = now - first * last - second * before
         return cls(
             variance.astype(np.float32),
-            student_scale(np.abs(now) ** 2, floor).astype(np.float32),
+            student_scale(np.abs(now) ** 2).astype(np.float32),
             np.stack([parts(first), parts(second)]).astype(np.float32),
-            student_scale(np.abs(error) ** 2, floor).astype(np.float32),
+            student_scale(np.abs(error) ** 2).astype(np.float32),
         )
 
     def nats(self, frames: np.ndarray) -> dict[str, np.ndarray]:
@@ -131,12 +131,12 @@ def two_taps(now: np.ndarray, last: np.ndarray, before: np.ndarray) -> tuple[Any
     return p + q, -p * q
 
 
-def student_scale(square: np.ndarray, floor: float) -> np.ndarray:
+def student_scale(square: np.ndarray) -> np.ndarray:
     """Returns the squared scale per bin of a bivariate Student-t that generated |z|^2."""
-    scale = np.maximum(np.median(square, axis=0) / 2, floor)
+    scale = np.maximum(np.median(square, axis=0) / 2, FLOOR)
     for _ in range(30):
         weight = (DEGREES + 2) / (DEGREES + square / scale)
-        scale = np.maximum((weight * square).mean(axis=0) / 2, floor)
+        scale = np.maximum((weight * square).mean(axis=0) / 2, FLOOR)
     return scale
 
 

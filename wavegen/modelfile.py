@@ -1,7 +1,7 @@
 """One safetensors file that can be trusted: whole or refused, never half believed.
 
 Weights, and in the metadata everything else: family, configuration, version, facts, and a SHA-256
-of the tensors, because safetensors itself has no checksum. Reading looks before it believes: size,
+of all of it, because safetensors itself has no checksum. Reading looks before it believes: size,
 header, configuration, layout, only then the bytes. Writing is atomic: a temporary name in the same
 folder, fsync, rename, fsync of the folder.
 """
@@ -15,7 +15,6 @@ import json
 import math
 import os
 import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from wavegen.errors import CheckpointError, OutputError, UsageError, shown
 FORMAT = 1
 MAX_HEADER = 16 << 20  # bytes
 MAX_FILE = 64 << 30
+BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line ends otherwise
 DTYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -110,15 +110,16 @@ def read_state(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
 def _check_model(facts: dict, name: str) -> None:
     """Validates the configuration before anything is read on its word."""
     family, values = facts.get("family"), facts.get("config")
-    if family not in config.CONFIGS:
+    if not isinstance(family, str) or family not in config.CONFIGS:
         known = ", ".join(config.CONFIGS)
-        raise CheckpointError(f"{name}: holds a {family!r} model; this version knows {known}")
+        raise CheckpointError(f"{name}: holds a {str(family)[:60]!r} model; known are {known}")
     if not isinstance(values, dict) or not isinstance(facts.get("extra"), dict):
         raise CheckpointError(f"{name}: its configuration is not readable; train it again")
     try:
         facts["built"] = config.build(config.CONFIGS[family], values)
     except UsageError as error:
-        raise CheckpointError(f"{name}: its configuration is out of range: {error}") from error
+        text = f"{name}: its configuration is out of range: {str(error)[:300]}"
+        raise CheckpointError(text) from error
 
 
 def _check_state(facts: dict, name: str) -> None:
@@ -130,12 +131,12 @@ def _check_state(facts: dict, name: str) -> None:
 # -- writing -------------------------------------------------------------------------------------
 
 
-def _digest(tensors: dict[str, np.ndarray]) -> str:
-    """Returns the SHA-256 of names, types, shapes and bytes."""
-    found = hashlib.sha256()
+def _digest(tensors: dict[str, np.ndarray], text: str) -> str:
+    """Returns the SHA-256 of the facts as text and of the tensors' names, types, shapes, bytes."""
+    found = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
-        found.update(f"{name}|{array.dtype.str}|{tensors[name].shape}|".encode())
+        found.update(f"{name}|{array.dtype.str}|{tensors[name].shape}|".encode("utf-8", "replace"))
         found.update(array.tobytes())
     return found.hexdigest()
 
@@ -143,13 +144,14 @@ def _digest(tensors: dict[str, np.ndarray]) -> str:
 def _write(path: Path, kind: str, tensors: dict[str, np.ndarray], facts: dict) -> None:
     """Writes tensors and facts under the final name only once they are safe on disk."""
     # ascontiguousarray would turn a single number into an array of one
-    arrays = {n: np.array(a, order="C", copy=True, ndmin=0) for n, a in tensors.items()}
-    facts = {"format": FORMAT, "version": __version__, "sha256": _digest(arrays), **facts}
-    data = save(arrays, {f"wavegen_{kind}": json.dumps(plain(facts), allow_nan=False)})
+    arrays = {n: np.array(a, a.dtype.newbyteorder("<"), order="C") for n, a in tensors.items()}
+    facts = {"format": FORMAT, "version": __version__, **facts}
+    text = json.dumps(plain(facts), allow_nan=False)
+    data = save(arrays, {f"wavegen_{kind}": text, "sha256": _digest(arrays, text)})
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o644)
         try:
             view = memoryview(data)
             while view:
@@ -188,7 +190,7 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
+    return value.item() if isinstance(value, (np.integer, np.bool_)) else value
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -198,39 +200,44 @@ def _read(path: Path, kind: str, check: Any) -> tuple[dict[str, np.ndarray], dic
     """Returns (tensors, facts, digest) of a file that is whole and of that kind."""
     name = shown(path)
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, os.O_RDONLY | BINARY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise CheckpointError(f"{name}: {error.strerror}; name a run or a model file") from error
-    with os.fdopen(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise CheckpointError(f"{name}: is not a regular file; name a model file")
-        start, layout, facts = _header(file, status.st_size, kind, name)
-        check(facts, name)
-        file.seek(start)
-        data = file.read(status.st_size - start)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            start, layout, facts, text = _header(file, status.st_size, kind, name)
+            check(facts, name)
+            data = file.read(status.st_size - start)
+    finally:
+        os.close(handle)
     if len(data) != status.st_size - start:
         raise CheckpointError(f"{name}: changed while it was read; try again")
     tensors = {}
     for tensor, (dtype, shape, begin, end) in layout.items():
         tensors[tensor] = np.frombuffer(data[begin:end], dtype).reshape(shape)
-    if _digest(tensors) != facts.get("sha256"):
+    if _digest(tensors, text) != facts["sha256"]:
         raise CheckpointError(f"{name}: is damaged (its checksum does not fit); use another copy")
     for tensor, array in tensors.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise CheckpointError(f"{name}: {tensor} holds NaN or infinity; use an earlier model")
+            raise CheckpointError(
+                f"{name}: {tensor[:60]!r} holds NaN or infinity; use an earlier model"
+            )
     return tensors, facts, facts["sha256"]
 
 
-def _header(file: Any, size: int, kind: str, name: str) -> tuple[int, dict, dict]:
-    """Returns (first byte of the data, layout of the tensors, facts) after bounded checks."""
+def _header(file: Any, size: int, kind: str, name: str) -> tuple[int, dict, dict, str]:
+    """Returns (first byte of the data, layout of the tensors, facts, their text), all bounded."""
     head = file.read(8)
+    length = int.from_bytes(head, "little")
     for magic, what in FOREIGN.items():
-        if head.startswith(magic):
+        # a header of 640 bytes begins as a pickle does, but no pickle's length would be plausible
+        if head.startswith(magic) and length > MAX_HEADER:
             raise CheckpointError(f"{name}: is {what}, not a wavegen model; nothing was loaded")
     if size < 10 or size > MAX_FILE:
         raise CheckpointError(f"{name}: holds {size} bytes, which no model does; use another copy")
-    length = struct.unpack("<Q", head)[0]
     if length > min(MAX_HEADER, size - 8):
         raise CheckpointError(f"{name}: is not a model file, or cut off; use another copy")
     header = _json(file.read(length), name)
@@ -239,20 +246,18 @@ def _header(file: Any, size: int, kind: str, name: str) -> tuple[int, dict, dict
         raise CheckpointError(f"{name}: was not written by wavegen; nothing was loaded")
     text = metadata.get(f"wavegen_{kind}")
     if not isinstance(text, str):
-        other = "a training state" if kind == "model" else "a model"
-        what = (
-            f"is {other}"
-            if any(k.startswith("wavegen_") for k in metadata)
-            else "is no wavegen file"
-        )
+        what = "was not written by wavegen"
+        if any(key.startswith("wavegen_") for key in metadata):
+            what = "is a training state" if kind == "model" else "is a model"
         raise CheckpointError(f"{name}: {what}; a {kind} was asked for")
-    facts = _json(text.encode(), name)
+    facts = _json(text, name)
     if not isinstance(facts.get("format"), int) or facts["format"] > FORMAT:
         raise CheckpointError(
-            f"{name}: is of format {facts.get('format')!r}, newer than this wavegen's ({FORMAT}); "
-            "pip install --upgrade wavegen"
+            f"{name}: is of format {str(facts.get('format'))[:20]!r}, newer than this wavegen's "
+            f"({FORMAT}); pip install --upgrade wavegen"
         )
-    return 8 + length, _layout(header, size - 8 - length, name), facts
+    facts |= {"version": str(facts.get("version")), "sha256": metadata.get("sha256")}
+    return 8 + length, _layout(header, size - 8 - length, name), facts, text
 
 
 def _layout(header: dict, size: int, name: str) -> dict[str, tuple]:
@@ -263,11 +268,14 @@ def _layout(header: dict, size: int, name: str) -> dict[str, tuple]:
             dtype = DTYPES[entry["dtype"]]
             shape = tuple(entry["shape"])
             begin, end = entry["data_offsets"]
-            whole = all(type(n) is int and 0 <= n <= MAX_FILE for n in (*shape, begin, end))
-            fits = whole and math.prod(shape) * np.dtype(dtype).itemsize == end - begin
+            fits = len(shape) <= 8  # before anything is multiplied
+            fits &= all(type(n) is int and 0 <= n <= MAX_FILE for n in (*shape, begin, end))
+            # numpy refuses even an empty array whose other axes are too long
+            fits = fits and math.prod(max(n, 1) for n in shape) <= MAX_FILE
+            fits = fits and math.prod(shape) * np.dtype(dtype).itemsize == end - begin
         except (KeyError, TypeError, ValueError):
             fits = False
-        if not fits or len(shape) > 8:
+        if not fits:
             raise CheckpointError(f"{name}: {tensor[:60]!r} is described wrongly; use another copy")
         found[tensor] = (dtype, shape, begin, end)
         spans.append((begin, end))
@@ -281,7 +289,7 @@ def _layout(header: dict, size: int, name: str) -> dict[str, tuple]:
     return found
 
 
-def _json(data: bytes, name: str) -> dict:
+def _json(data: bytes | str, name: str) -> dict:
     """Returns an object; no duplicate keys, no NaN, no depth that overflows."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict:

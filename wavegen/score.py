@@ -86,7 +86,7 @@ def verdict(
     best = min(baselines, key=lambda name: float(np.mean(baselines[name])))
     unit = "nats" if "two-tap predictor" in baselines else "bits"
     mean, low, high = gain(costs, baselines[best], block=block)
-    if low <= 0 <= high:
+    if low <= 0 <= high or abs(mean) < 0.005:
         return (
             f"level with the {best} ({mean:+.3f} {unit}, within the error): "
             "it has learned no more than that yet"

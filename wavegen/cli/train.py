@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wavegen import config, dataset
-from wavegen.checkpoint import Run
+from wavegen.checkpoint import Run, check_name
 from wavegen.cli.display import Console, Live, clock, hushed, large
 from wavegen.cli.parse import overrides
 from wavegen.errors import shown
@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Trains or continues a run; returns 0, or 130 or 143 when a signal stopped it."""
     family = config.family_name(arguments.arch or "wavenet")
     name = arguments.name or (arguments.arch or "wavenet").replace("_", "-")
+    check_name(name)
     folder = Path(arguments.runs) / name
     if arguments.fresh:
         move_aside(folder, console)

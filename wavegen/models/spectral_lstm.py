@@ -20,6 +20,7 @@ from wavegen.config import SpectralLSTMConfig
 from wavegen.streaming import RecurrentStack
 
 DEGREES = 4.0  # of freedom of the Student-t: tails heavy enough for attacks, variance finite
+QUANTUM = 2**-15 / 12**0.5  # RMS of 16-bit rounding, also of a coefficient: no scale is finer
 LARGEST_POLE = 0.998  # radius; a tone then halves in about 350 frames if nothing feeds it
 
 
@@ -102,7 +103,8 @@ class SpectralLSTM(keras.Model):
         else:
             mean = self.resonate(raw[:, :, :4], before, now)
             mean = mean + ops.tanh(raw[:, :, 4:6]) * 4.0 * self.bin_scale
-            log_scale = ops.clip(raw[:, :, 6:] - 2.0, -12.0, 4.0) + ops.log(self.bin_scale)
+            scale = self.bin_scale * ops.exp(ops.clip(raw[:, :, 6:] - 2.0, -20.0, 4.0))
+            log_scale = ops.log(scale + QUANTUM)
             y = ops.concatenate([mean, log_scale], axis=2)
         return ops.reshape(y, (*x.shape[:2], -1)), (heard[:, -1:], memory)
 
@@ -152,7 +154,8 @@ class SpectralLSTM(keras.Model):
         """Returns mean `(batch, time, 2, coefficients)` and log scale, without the axis of 2."""
         y = ops.reshape(y, (*y.shape[:2], -1, self.coefficients))
         if self.config.head == "mse":
-            return y, self.log_error + ops.log(self.bin_scale) + ops.zeros_like(y[:, :, 0])
+            scale = self.bin_scale * ops.exp(self.log_error) + QUANTUM
+            return y, ops.log(scale) + ops.zeros_like(y[:, :, 0])
         return y[:, :, :2], y[:, :, 2]
 
     def log_prob(self, y: Any, following: Any) -> Any:

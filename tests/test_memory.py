@@ -1,0 +1,58 @@
+"""Ten hours of sound in bounded memory: indexing, baselines and a hundred training steps."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from wavegen import pcm, riff
+
+RATE = 44100
+CHILD = """
+import resource, sys
+from wavegen import cli
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+common = sys.argv[1:] + ["--sample-seconds", "0.1"]
+assert cli.main(["train", "short.wav", "--name", "short", "--steps", "100", *common]) == 0
+before = peak()
+assert cli.main(["train", "long.wav", "--name", "long", "--steps", "100", *common]) == 0
+print("growth", peak() - before)
+"""
+
+
+def sparse_wav(path, seconds, rng):
+    """Writes stereo 16-bit noise of half a second every ten minutes (and at once), holes between."""
+    frames = round(seconds * RATE)
+    head = riff.header("PCM_16", 2, RATE, frames, {})
+    noise = (0.1 * rng.standard_normal((2, RATE // 2))).astype("float32")
+    data = pcm.encode(noise, "PCM_16")[0].tobytes()
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(len(head) + frames * 4)
+        for at in np.arange(0, seconds - 1, 600.0 if seconds > 600 else 5.0):
+            file.seek(len(head) + round(at * RATE) * 4)
+            file.write(data)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="sparse files and ru_maxrss in kilobytes")
+@pytest.mark.parametrize("arch", ["wavenet", "lstm"])
+def test_ten_hours_train_in_bounded_memory(arch, tmp_path):
+    rng = np.random.default_rng(0)
+    sparse_wav(tmp_path / "short.wav", 60.0, rng)
+    sparse_wav(tmp_path / "long.wav", 36000.0, rng)
+    assert (tmp_path / "long.wav").stat().st_size > 2**32  # RF64
+    said = subprocess.run(
+        [sys.executable, "-c", CHILD, "--arch", arch, "--preset", "tiny", "--channels", "2"],
+        cwd=tmp_path,
+        env=os.environ | {"WAVEGEN_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0, said.stderr
+    growth = int(said.stdout.split("growth")[1])
+    print(f"{arch}: grew by {growth} MB")
+    assert growth < 300

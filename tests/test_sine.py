@@ -1,0 +1,41 @@
+"""The sanity check that tools of this kind fail: a 440 Hz tone must come back as 440 Hz."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from wavegen import cli
+
+TONE = 440.0
+FLAGS = {
+    "wavenet": ["--preset", "tiny", "--steps", "150"],
+    "lstm": ["--preset", "tiny", "--arch", "lstm", "--steps", "250"],
+}
+
+
+def frequency(signal, rate):
+    """Returns the strongest frequency in Hz, by a parabola through the peak of the spectrum."""
+    spectrum = np.log(np.abs(np.fft.rfft(signal * np.hanning(len(signal)))) + 1e-12)
+    k = int(np.argmax(spectrum[1:-1])) + 1
+    a, b, c = spectrum[k - 1 : k + 2]
+    return (k + 0.5 * (a - c) / (a - 2 * b + c)) * rate / len(signal)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", FLAGS)
+@pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
+def test_a_tone_comes_back_at_its_pitch(arch, rate, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WAVEGEN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "recordings").mkdir()
+    tone = 0.5 * np.sin(2 * np.pi * TONE * np.arange(8 * rate) / rate)
+    soundfile.write("recordings/tone.wav", tone, rate)
+    assert cli.main(["train", "--name", "tone", "--sample-seconds", "0.2", *FLAGS[arch]]) == 0
+    command = ["sample", "recordings/tone.wav", "-t", "1.5", "--seed", "1", "--no-with-prime"]
+    assert cli.main(command) == 0
+    path = capsys.readouterr().out.strip().split("\n")[-1]
+    drawn, drawn_rate = soundfile.read(path, always_2d=True)
+    assert len(drawn) == round(1.5 * drawn_rate)
+    assert frequency(drawn.mean(axis=1), drawn_rate) == pytest.approx(TONE, rel=0.01)
+    level = np.sqrt(np.mean(drawn**2)) / np.sqrt(np.mean(tone**2))
+    assert 0.25 < level < 4.0
