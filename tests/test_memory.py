@@ -24,7 +24,7 @@ print("growth", peak() - before)
 
 
 def sparse_wav(path, seconds, rng):
-    """Writes stereo 16-bit noise of half a second every ten minutes (and at once), holes between."""
+    """Writes stereo 16-bit noise, half a second every ten minutes, and holes between."""
     frames = round(seconds * RATE)
     head = riff.header("PCM_16", 2, RATE, frames, {})
     noise = (0.1 * rng.standard_normal((2, RATE // 2))).astype("float32")

@@ -4,6 +4,7 @@ from conftest import make_frames, make_model
 from contract import verify_contract
 from keras import ops
 
+from wavegen.cli.info import parameters
 from wavegen.models import predictor
 from wavegen.models.spectral_lstm import DEGREES, inside
 from wavegen.models.wavenet import draw_level
@@ -198,3 +199,8 @@ def test_parts_and_frames_are_inverse():
     model = make_model("spectral_lstm", channels=2)
     frames = make_frames(model)
     assert np.array_equal(np.asarray(model.frames(model.parts(frames))), frames)
+
+
+def test_parameters_are_counted_without_building(model):
+    built = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+    assert parameters(model.config) == built

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from wavegen import cli
-from wavegen.cli.info import parameters
 from wavegen.cli.display import large
+from wavegen.cli.info import parameters
 from wavegen.cli.parse import COMMANDS
 from wavegen.config import PRESETS, from_preset
 

@@ -8,6 +8,7 @@ from conftest import SMALL, make_config
 from wavegen import config, dataset, train
 from wavegen.checkpoint import Run, read_model
 from wavegen.errors import CheckpointError, DivergedError, OutputError
+from wavegen.plan import Plan
 
 VARIANTS = [("wavenet", {}), ("wavenet", {"channels": 2}), ("spectral_lstm", {"channels": 1})]
 
@@ -31,7 +32,7 @@ def settings(family, **fields):
 def fit(folder, data, model_config, given, **plan):
     run = Run.open(folder, create=True)
     with run.lock():
-        outcome = train.fit(run, data, model_config, given, train.Plan(**plan))
+        outcome = train.fit(run, data, model_config, given, Plan(**plan))
     return run, outcome
 
 

@@ -61,7 +61,7 @@ class Run:
                 folder.mkdir(parents=True, exist_ok=True)
                 probe = folder / f".{os.getpid()}.tmp"
                 probe.touch()
-                probe.unlink()
+                probe.unlink(missing_ok=True)  # who holds the lock may have cleaned it away
             except OSError as error:
                 raise OutputError(
                     f"{shown(folder)}: cannot be written to ({error.strerror}); "
@@ -76,9 +76,13 @@ class Run:
         """Holds the run for this process; the system lets go of it when the process dies.
 
         Raises:
-            OutputError: another process holds it.
+            OutputError: another process holds it, or the folder cannot be written to.
         """
-        with open(self.folder / ".lock", "a+", encoding="ascii") as file:
+        try:
+            opened = open(self.folder / ".lock", "a+", encoding="ascii")
+        except OSError as error:
+            raise OutputError(f"{shown(self.folder)}: {error.strerror}; check its owner") from error
+        with opened as file:
             try:
                 _lock(file)
             except OSError:
@@ -102,9 +106,15 @@ class Run:
         return sorted(found, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
     def save_state(self, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-        """Writes a state and removes all but the newest two; raises OutputError."""
-        save_state(self.folder / f"state-{step:08d}.safetensors", arrays, facts)
-        for old in self.states()[KEPT:]:
+        """Writes a state and removes all but the newest two; raises OutputError.
+
+        States of later steps are removed as well: they are damaged, or training went back.
+        """
+        path = self.folder / f"state-{step:08d}.safetensors"
+        save_state(path, arrays, facts)
+        states = self.states()
+        at = states.index(path)
+        for old in states[:at] + states[at + KEPT :]:
             old.unlink(missing_ok=True)
 
     def load_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
@@ -158,8 +168,14 @@ class Run:
         if len(kept) == len(self.rows()):
             return
         draft = self.folder / f".log.{os.getpid()}.tmp"
-        draft.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
-        os.replace(draft, self.log_path)
+        try:
+            draft.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+            os.replace(draft, self.log_path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise OutputError(
+                f"{shown(self.log_path)}: {error.strerror}; free some space"
+            ) from error
 
 
 def _lock(file: Any) -> None:
@@ -177,7 +193,8 @@ def _lock(file: Any) -> None:
 
 def check_name(name: str) -> None:
     """Raises UsageError for a name that is not safe as a folder's everywhere."""
-    if not re.fullmatch(r"[\w-][\w. -]{0,99}", name):
+    device = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name)  # on Windows
+    if device or not re.fullmatch(r"[\w-]([\w. -]{0,98}[\w-])?", name):
         raise UsageError(f"{name!r} cannot name a run; use letters, digits, spaces and . _ -")
 
 
@@ -210,14 +227,16 @@ def find_model(where: str | Path | None = None, folder: str | Path = "runs") -> 
         if not known:
             raise CheckpointError(f"{folder}: holds no model yet; run: python -m wavegen train")
         return next(iter(known.values())).model_path
-    for path in (Path(where), Path(folder) / where):
-        if path.is_dir():
-            if not (path / "model.safetensors").exists():
+    places = (Path(where), Path(folder) / where)
+    with contextlib.suppress(OSError):  # a name that is too long is no name
+        for path in places:
+            file = path / "model.safetensors" if path.is_dir() else path
+            if file.exists() or file.is_symlink():
+                return file
+        for path in places:
+            if path.is_dir():
                 raise CheckpointError(f"{shown(path)}: holds no model yet; let it train a little")
-            return path / "model.safetensors"
-        if path.exists() or path.is_symlink():
-            return path
     names = ", ".join(known) or "none yet"
     raise CheckpointError(
-        f"{shown(where)}: no such run or model file{nearest(str(where), known)}; runs: {names}"
+        f"{shown(where)[:200]}: no such run or model file{nearest(str(where), known)}; runs: {names}"
     )

@@ -87,7 +87,7 @@ class Judge:
         self.seconds = 0.0  # the last judgement took
 
     def __call__(self, params: list[Any]) -> tuple[list[score.Score], str]:
-        """Returns the scores, the model's first, and the verdict; no scores where nothing is held."""
+        """Returns the scores, the model's first, and the verdict; no scores if nothing is held."""
         if not self.baselines:
             return [], "nothing is held out, so nothing can be said"
         began = time.monotonic()

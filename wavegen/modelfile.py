@@ -29,27 +29,12 @@ FORMAT = 1
 MAX_HEADER = 16 << 20  # bytes
 MAX_FILE = 64 << 30
 BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line ends otherwise
-DTYPES = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U64": np.uint64,
-    "U32": np.uint32,
-    "U16": np.uint16,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
+DTYPES = {f"{k}{8 * n}": np.dtype(f"<{k.lower()}{n}") for k in "FIU" for n in (2, 4, 8)}
+DTYPES |= {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "BOOL": np.dtype("?")}
 FOREIGN = {
     b"PK\x03\x04": "a zip archive (.keras or PyTorch)",
     b"\x89HDF": "an HDF5 file (.h5)",
-    b"\x80\x02": "a Python pickle",
-    b"\x80\x03": "a Python pickle",
-    b"\x80\x04": "a Python pickle",
-    b"\x80\x05": "a Python pickle",
+    **{bytes([0x80, protocol]): "a Python pickle" for protocol in range(2, 6)},
     b"RIFF": "a WAV file",
 }
 
@@ -272,7 +257,7 @@ def _layout(header: dict, size: int, name: str) -> dict[str, tuple]:
             fits &= all(type(n) is int and 0 <= n <= MAX_FILE for n in (*shape, begin, end))
             # numpy refuses even an empty array whose other axes are too long
             fits = fits and math.prod(max(n, 1) for n in shape) <= MAX_FILE
-            fits = fits and math.prod(shape) * np.dtype(dtype).itemsize == end - begin
+            fits = fits and math.prod(shape) * dtype.itemsize == end - begin
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:

@@ -85,6 +85,8 @@ def verdict(
     costs = next(iter(model.values()))
     best = min(baselines, key=lambda name: float(np.mean(baselines[name])))
     unit = "nats" if "two-tap predictor" in baselines else "bits"
+    if not np.isfinite(costs).all():
+        return "its cost is not a number everywhere: nothing learned yet"
     mean, low, high = gain(costs, baselines[best], block=block)
     if low <= 0 <= high or abs(mean) < 0.005:
         return (

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -23,29 +21,11 @@ from wavegen.dataset import Dataset
 from wavegen.errors import CheckpointError, DivergedError, OutputError
 from wavegen.feed import Feed, Prefetch, feed
 from wavegen.models import FAMILIES, save
+from wavegen.plan import Meter, Plan
 
 SAVE_SECONDS = 60.0  # at most this much training is lost to a kill -9
 BAD_STEPS = 20  # gradients in a row that are not finite before going back to the last saved state
 ROLLBACKS = 3
-
-
-@dataclass
-class Plan:
-    """What the user asked of one training: the box, and who listens.
-
-    Attributes:
-        seconds: length of the time box over all sessions of the run, or None.
-        steps: number of steps over all sessions, or None for no limit but the time.
-        report: called with a dict for every event: "step", "validation", "note", "saved".
-        listen: called with (model, step) at the early moments worth hearing, and at the end.
-        stop: returns True when the user wants to stop after the present step.
-    """
-
-    seconds: float | None = None
-    steps: int | None = None
-    report: Callable[[dict], None] = field(default=lambda event: None)
-    listen: Callable[[keras.Model, int], None] = field(default=lambda model, step: None)
-    stop: Callable[[], bool] = field(default=lambda: False)
 
 
 def fit(
@@ -315,40 +295,6 @@ class Session:
     def close(self) -> None:
         """Ends the prefetching thread."""
         self.prefetch.close()
-
-
-class Meter:
-    """A running mean of the loss and of the speed, over about the last two seconds."""
-
-    def __init__(self) -> None:
-        """Starts with nothing."""
-        self.rows: list[tuple[float, float, int]] = []
-        self.logged = 0.0
-
-    def add(self, loss: float, frames: int) -> None:
-        """Takes one step's loss and number of frames."""
-        now = time.monotonic()
-        self.rows.append((now, loss, frames))
-        while len(self.rows) > 8 and self.rows[0][0] < now - 2.0:
-            self.rows.pop(0)
-
-    def pause(self) -> None:
-        """Forgets the past: what comes next must not count the time of a validation."""
-        self.rows = []
-
-    def read(self) -> tuple[float, float]:
-        """Returns (mean loss, frames a second)."""
-        span = self.rows[-1][0] - self.rows[0][0]
-        frames = sum(row[2] for row in self.rows[1:])
-        return float(np.mean([row[1] for row in self.rows])), frames / span if span else 0.0
-
-    def due(self) -> bool:
-        """Returns True about once a second."""
-        now = time.monotonic()
-        if now - self.logged < 1.0:
-            return False
-        self.logged = now
-        return True
 
 
 def part_of(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

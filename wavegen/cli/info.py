@@ -110,9 +110,11 @@ def parameters(model_config: Any) -> int:
         heads = (c.post_channels + 1) * (c.levels + 2) * c.channels
         given = c.levels * c.post_channels if c.channels > 1 else 0
         post = (c.skip_channels + 1) * c.post_channels * c.channels
-        inputs = c.levels * r * c.channels + (4 * c.channels + 1) * r
+        known = 4 if c.predictor_order else 1  # features a channel
+        inputs = c.levels * r * c.channels + (known * c.channels + 1) * r + (known == 4)
         return layers * block + (layers * g + 1) * c.skip_channels + post + heads + given + inputs
     coefficients = c.channels * c.n_fft // 2
     lstm = c.layers * 4 * c.units * (2 * c.units + 1)
     values = 7 if c.head == "student_t" else 2
-    return (5 * coefficients + 1) * c.units + lstm + (c.units + 1) * values * coefficients
+    front = (5 * coefficients + 1) * c.units
+    return front + lstm + (c.units + 1) * values * coefficients + coefficients

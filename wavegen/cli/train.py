@@ -103,7 +103,8 @@ def train(
     console.note("starting the engine (a few seconds)")
     with hushed():
         from wavegen.cli.listening import Listener
-        from wavegen.train import Plan, fit
+        from wavegen.plan import Plan
+        from wavegen.train import fit
 
     seconds = arguments.seconds
     if seconds is None and arguments.steps is None:
