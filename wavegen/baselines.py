@@ -199,9 +199,10 @@ def fit_scales(
     for chunk in chunks[::share]:
         for levels in chunk.T:
             mean, error = predict(values[levels], coefficients)
-            heard.append(levels[2 * ORDER :])
-            means.append(mean[2 * ORDER :])
-            recents.append(running_mean(np.abs(error))[2 * ORDER :])
+            begin = min(2 * ORDER, len(levels) // 2)  # the silence before is no music
+            heard.append(levels[begin:])
+            means.append(mean[begin:])
+            recents.append(running_mean(np.abs(error))[begin : len(levels)])
     levels, mean, recent = map(np.concatenate, (heard, means, recents))
 
     def bits(scale: Any) -> float:

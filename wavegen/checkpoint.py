@@ -236,7 +236,6 @@ def find_model(where: str | Path | None = None, folder: str | Path = "runs") -> 
         for path in places:
             if path.is_dir():
                 raise CheckpointError(f"{shown(path)}: holds no model yet; let it train a little")
-    names = ", ".join(known) or "none yet"
-    raise CheckpointError(
-        f"{shown(where)[:200]}: no such run or model file{nearest(str(where), known)}; runs: {names}"
-    )
+    name, names = shown(where)[:200], ", ".join(known) or "none yet"
+    hint = nearest(str(where), known)
+    raise CheckpointError(f"{name}: no such run or model file{hint}; runs: {names}")

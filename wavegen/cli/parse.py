@@ -148,7 +148,11 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("-m", "--model", help="run name, run folder or model file (the newest run)")
     add("-t", "--seconds", type=seconds, default=10.0, help="length of the continuation, s (10)")
     add("-n", "--count", type=positive, default=1, help="variations of each seed (1)")
-    add("--temperature", nargs="+", help="0 is the likeliest, 1 as learned; 0.9 1.1 or 0.8:1.2")
+    add(
+        "--temperature",
+        nargs="+",
+        help="0 is the likeliest, 1 as learned; one, several, or 0.8:1.2",
+    )
     add("--top-p", type=share, help="leave out the least likely levels beyond this share (1)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
     add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")

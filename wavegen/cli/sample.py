@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageError(
             f"{clock(arguments.seconds)} of sound is a lot; add --yes if that is what you want"
         )
-    temperatures = spread(arguments.temperature or ["1"], arguments.count)
+    temperatures = spread(arguments.temperature or [], arguments.count)
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(10**6)
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
@@ -40,10 +40,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from wavegen.sampling import Sampler
 
         sampler = Sampler(models.load(file), arguments.engine)
-    controls: dict[str, Any] = {"temperature": temperatures}
+    controls: dict[str, Any] = {"temperature": temperatures} if temperatures else {}
     if arguments.top_p is not None:
         controls["top_p"] = arguments.top_p
-    sampler.check_controls(controls)
+    controls = sampler.check_controls(controls)
     code = 0
     for seed in seeds:
         try:
@@ -235,7 +235,7 @@ def spread(texts: list[str], count: int) -> list[float]:
         if not all(end == 0 or 0.01 <= end <= 10 for end in ends):
             raise UsageError(f"--temperature {text} must be 0 or lie in 0.01 .. 10")
         values += ends if len(ends) == 1 else list(np.linspace(ends[0], ends[-1], count))
-    return [float(values[i % len(values)]) for i in range(count)]
+    return [float(values[i % len(values)]) for i in range(count)] if values else []
 
 
 def tell_collapse(

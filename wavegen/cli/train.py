@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     name = arguments.name or (arguments.arch or "wavenet").replace("_", "-")
     check_name(name)
     folder = Path(arguments.runs) / name
+    if arguments.dry_run:
+        with tempfile.TemporaryDirectory() as scratch:
+            return dry_run(Path(scratch) / name, family, arguments, console)
     if arguments.fresh:
         move_aside(folder, console)
     saved = Run.open(folder, create=False).load_state() if folder.is_dir() else None
@@ -34,6 +40,39 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     run_folder = Run.open(folder, create=True)
     with run_folder.lock():
         return train(run_folder, data, model_config, settings, arguments, console)
+
+
+def dry_run(folder: Path, family: str, arguments: argparse.Namespace, console: Console) -> int:
+    """Takes three steps in a folder that is thrown away, and says what training would be like."""
+    model_config, settings = wanted(arguments, family, None)
+    data = load(arguments, model_config, settings, console)
+    run_folder = Run.open(folder, create=True)
+    speeds: list[float] = []
+    with hushed():
+        from wavegen.plan import Plan
+        from wavegen.train import fit
+
+    def measure(event: dict) -> None:
+        if event["event"] == "step":
+            speeds.append(event["frames_per_second"])
+            settings_used.update(run_folder.load_state()[1]["settings"])  # type: ignore[index]
+
+    settings_used: dict[str, Any] = {}
+    with console.live("trying"), run_folder.lock():
+        fit(run_folder, data, model_config, settings, Plan(steps=4, report=measure))
+    ratio = max(speeds) * model_config.frame_samples / model_config.sample_rate
+    epoch = data.seconds("train") / ratio
+    peak = ""
+    with contextlib.suppress(ImportError):  # not on Windows
+        import resource
+
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = f", {size / (2**30 if sys.platform == 'darwin' else 2**20):.1f} GiB of memory"
+    console.note(
+        f"{large(max(speeds))} frames a second with batches of {settings_used['batch']} x "
+        f"{settings.window}{peak}: all recordings are heard once in {clock(epoch)}; nothing was kept"
+    )
+    return 0
 
 
 def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any, Any]:
@@ -109,8 +148,6 @@ def train(
     seconds = arguments.seconds
     if seconds is None and arguments.steps is None:
         seconds = DEFAULT_SECONDS
-    if arguments.dry_run:
-        seconds, arguments.steps = None, 3
     listener = Listener(run_folder, data, arguments.sample_seconds, console)
     with console.live("training") as live, Signals(console) as signals:
         show = Show(console, live, run_folder, seconds, arguments)
