@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -43,25 +44,27 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def dry_run(folder: Path, family: str, arguments: argparse.Namespace, console: Console) -> int:
-    """Takes three steps in a folder that is thrown away, and says what training would be like."""
+    """Takes eight steps in a folder that is thrown away, and says what training would be like."""
     model_config, settings = wanted(arguments, family, None)
     data = load(arguments, model_config, settings, console)
     run_folder = Run.open(folder, create=True)
-    speeds: list[float] = []
     with hushed():
         from wavegen.plan import Plan
         from wavegen.train import fit
 
+    at: list[float] = []  # when each step ended
+
     def measure(event: dict) -> None:
         if event["event"] == "step":
-            speeds.append(event["frames_per_second"])
-            settings_used.update(run_folder.load_state()[1]["settings"])  # type: ignore[index]
+            at.append(time.monotonic())
 
-    settings_used: dict[str, Any] = {}
     with console.live("trying"), run_folder.lock():
-        fit(run_folder, data, model_config, settings, Plan(steps=4, report=measure))
-    ratio = max(speeds) * model_config.frame_samples / model_config.sample_rate
-    epoch = data.seconds("train") / ratio
+        fit(run_folder, data, model_config, settings, Plan(steps=8, report=measure))
+    saved = run_folder.load_state()
+    batch = saved[1]["settings"]["batch"] if saved else settings.batch
+    speed = batch * settings.window / min(b - a for a, b in itertools.pairwise(at))
+    seconds = speed * model_config.frame_samples / model_config.sample_rate
+    epoch = data.seconds("train") / seconds
     peak = ""
     with contextlib.suppress(ImportError):  # not on Windows
         import resource
@@ -69,8 +72,8 @@ def dry_run(folder: Path, family: str, arguments: argparse.Namespace, console: C
         size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         peak = f", {size / (2**30 if sys.platform == 'darwin' else 2**20):.1f} GiB of memory"
     console.note(
-        f"{large(max(speeds))} frames a second with batches of {settings_used['batch']} x "
-        f"{settings.window}{peak}: all recordings are heard once in {clock(epoch)}; nothing was kept"
+        f"{large(speed)} frames a second with batches of {batch} x {settings.window}{peak}: "
+        f"all recordings are heard once in {clock(epoch)}; nothing was kept"
     )
     return 0
 
