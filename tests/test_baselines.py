@@ -7,6 +7,10 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from wavegen.baselines import (
+    BLOCK,
+    FIT_SAMPLES,
+    POLE,
+    EvenBlocks,
     SampleBaselines,
     autocovariance,
     linear_prediction,
@@ -176,6 +180,43 @@ def test_short_and_silent_recordings_can_be_fitted(samples, loud):
     assert 0 < found.scale_floor < found.scale_ceiling and found.fixed_scale > 0
     for bits in found.bits(codec.encode(wave(2, 100))).values():
         assert np.isfinite(bits).all()
+
+
+def hours(pieces, length=33_000):
+    return (np.full((length, 1), piece, np.int32) for piece in range(pieces))
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 100, 600])
+def test_scales_are_fitted_evenly_on_early_and_late_recordings(pieces):
+    blocks = EvenBlocks()
+    for chunk in hours(pieces):
+        blocks.add(chunk)
+    used = np.array([block[0, 0] for block in blocks.kept])
+    assert min(pieces * 8, FIT_SAMPLES // BLOCK // 2) <= len(used) <= FIT_SAMPLES // BLOCK
+    if pieces >= 100:
+        fifths = np.histogram(used, 5, (0, pieces))[0]
+        assert fifths.max() <= 1.3 * fifths.min(), fifths
+
+
+def test_ceiling_is_the_greatest_scale_of_all_the_training():
+    codec, length = MuLaw(1024), 1_000_000
+    x = wave(4, length, scale=1e-3)[0]
+    x[700_123:700_400] *= 100  # a moment that no even sample is likely to meet
+    frames = codec.encode(x[None])
+    found = SampleBaselines.fit(codec, np.array_split(frames, 7))
+    error = predict(codec.values.astype(float)[frames[:, 0]], found.coefficients)[1]
+    greatest = running_mean(np.abs(error))[:length].max()
+    assert found.scale_ceiling == pytest.approx(found.scale_ratio * greatest, rel=1e-3)
+    assert found.pole == POLE
+
+
+def test_a_piece_that_begins_amid_sound_does_not_raise_the_ceiling():
+    codec = MuLaw(4096)
+    x = 0.7 * np.cos(np.arange(200_000) * 0.01) + 1e-3 * wave(6, 200_000)[0]
+    frames = codec.encode(x[None].astype("float32"))
+    whole = SampleBaselines.fit(codec, [frames])
+    split = SampleBaselines.fit(codec, np.array_split(frames, 40))  # most begin far from zero
+    assert split.scale_ceiling == pytest.approx(whole.scale_ceiling, rel=0.1)
 
 
 # -- their parts ---------------------------------------------------------------------------------

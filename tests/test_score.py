@@ -3,6 +3,7 @@ import pytest
 from conftest import tune
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from wavegen.score import (
     PREDICTORS,
@@ -13,6 +14,7 @@ from wavegen.score import (
     gain,
     interval,
     measures,
+    motion,
     stationarity,
     table,
     verdict,
@@ -165,6 +167,35 @@ def test_one_tone_that_never_moves_is_told(music):
     assert flux(ours) < 0.1 * flux(theirs)
 
 
+COLOURS = {"brown": [1, -0.98], "one resonance": [1, -1.6, 0.9], "bright": [1, 0.9]}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_noise_of_any_colour_is_noise(colour, rate):
+    music = tune(6, rate, seed=1)
+    found = lfilter([1], COLOURS[colour], noise((1, 6 * rate)))
+    found *= music.std() / found.std()
+    assert collapse(np.clip(found, -0.99, 0.99), music, rate) == ["it is noise"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.05])
+def test_a_drone_over_faint_noise_is_one_constant_tone(music, share):
+    chord = sum(constant_tone() ** n for n in (1, 2, 3))
+    drone = chord / chord.std() + share * noise(chord.shape)
+    drone *= music.std() / drone.std()
+    assert collapse(drone, music, RATE) == ["one constant tone"]
+    assert motion(bands(drone, RATE), RATE) < 1 < 2 < motion(bands(music, RATE), RATE)
+
+
+def test_where_the_music_stands_still_so_may_the_drawn_sound():
+    assert collapse(constant_tone(), constant_tone(), RATE) == []
+
+
+def test_a_second_of_a_held_tone_is_not_called_constant(music):
+    assert collapse(constant_tone(1, float(music.std()) * 2**0.5), music, RATE) == []
+
+
 @pytest.mark.parametrize("level", [0.0, 5e-5])
 def test_silence_is_told_and_nothing_else(music, level):
     assert collapse(constant_tone(level=level), music, RATE) == ["it is silent"]
@@ -201,5 +232,5 @@ def test_measures_are_finite_at_any_rate_and_length(rate, channels, seconds):
 
 def test_level_does_not_change_what_the_spectrum_tells(music):
     loud, soft = (measures(gain * music, music, RATE) for gain in (1.0, 0.1))
-    for name in ("flux", "flatness", "stationarity"):
+    for name in ("flux", "flatness", "stationarity", "motion_db"):
         assert loud[name] == pytest.approx(soft[name], rel=1e-3)

@@ -19,8 +19,10 @@ ORDER = 32
 POLE = 0.97  # of the running mean of recent errors: a memory of about 33 samples
 CONTEXTS = 256  # of the bigram, at most
 UNIFORM = 1e-5  # share of a uniform distribution in every other, so that no sample costs all
-FIT_SAMPLES = 400_000  # that the scales are fitted on, in blocks from all over the recordings
+FIT_SAMPLES = 400_000  # that the scales are fitted on, at most, evenly from all the recordings
 BLOCK = 4096
+SETTLE = 320  # samples until a filter begun amid sound has forgotten it, 0.97^288 = 0.0002
+LOUDEST = 8  # blocks kept for the greatest scale
 RIDGE = 1e-9  # of the autocovariance at lag 0, added to it
 
 
@@ -61,20 +63,19 @@ class SampleBaselines:
         levels, values = codec.levels, np.asarray(codec.values, np.float64)
         contexts = min(levels, CONTEXTS)
         histogram, bigram = np.zeros(levels), np.zeros(contexts * levels)
-        covariance, kept = np.zeros(ORDER + 1), []
+        covariance, blocks, loudest = np.zeros(ORDER + 1), EvenBlocks(), LoudestBlocks()
         for chunk in chunks:
             for levels_heard in chunk.T:  # each channel by itself
                 histogram += np.bincount(levels_heard, minlength=levels)
                 pairs = levels_heard[:-1] * contexts // levels * levels + levels_heard[1:]
                 bigram += np.bincount(pairs, minlength=contexts * levels)
                 covariance += autocovariance(values[levels_heard], ORDER)
-            starts = np.linspace(0, max(0, len(chunk) - BLOCK), 8).astype(int)
-            kept += [chunk[start : start + BLOCK].copy() for start in np.unique(starts)]
-            if sum(len(block) for block in kept) > 4 * FIT_SAMPLES:  # ten hours must fit as well
-                kept = kept[::2]
+            blocks.add(chunk)
+            loudest.add(chunk, values, linear_prediction(covariance, ORDER))
         coefficients = linear_prediction(covariance, ORDER)
         edges = np.asarray(codec.edges, np.float64)
-        fixed, ratio, floor, ceiling = fit_scales(kept, values, edges, coefficients)
+        fixed, ratio, floor = fit_scales(blocks.kept, values, edges, coefficients)
+        greatest = loudest.greatest(values, coefficients)
         return cls(
             np.asarray(codec.values, np.float32),
             np.asarray(codec.edges, np.float32),
@@ -84,8 +85,13 @@ class SampleBaselines:
             fixed,
             ratio,
             floor,
-            ceiling,
+            max(ratio * greatest, 2 * floor),
         )
+
+    @property
+    def pole(self) -> float:
+        """Of the running mean that the adaptive scale follows."""
+        return POLE
 
     def bits(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Returns what each baseline pays for every sample, bits `(samples, channels)`.
@@ -184,6 +190,56 @@ def logistic_bits(levels: np.ndarray, mean: Any, scale: Any, edges: np.ndarray) 
     return -np.log2((1 - UNIFORM) * share + UNIFORM / count)
 
 
+class EvenBlocks:
+    """Blocks evenly from all chunks seen so far: every n-th, n doubled whenever they are many."""
+
+    def __init__(self) -> None:
+        """Begins with every block."""
+        self.kept: list[np.ndarray] = []
+        self.stride, self.seen = 1, 0
+
+    def add(self, chunk: np.ndarray) -> None:
+        """Takes a chunk `(samples, channels)`."""
+        for start in range(0, max(1, len(chunk) - BLOCK + 1), BLOCK):
+            if self.seen % self.stride == 0:
+                self.kept.append(chunk[start : start + BLOCK].copy())
+                if len(self.kept) > 1 and sum(block.size for block in self.kept) > FIT_SAMPLES:
+                    self.kept, self.stride = self.kept[::2], 2 * self.stride
+            self.seen += 1
+
+
+class LoudestBlocks:
+    """Blocks around the greatest errors: the scale's ceiling is a maximum, no sample has it.
+
+    They are found with the coefficients known so far and measured with the final ones.
+    """
+
+    def __init__(self) -> None:
+        """Begins with none."""
+        self.kept: list[tuple[float, np.ndarray]] = []
+
+    def add(self, chunk: np.ndarray, values: np.ndarray, coefficients: np.ndarray) -> None:
+        """Takes a chunk `(samples, channels)`."""
+        for levels in chunk.T:
+            recent, begin = recent_error(values[levels], coefficients)
+            if len(recent):
+                peak = begin + int(recent.argmax())
+                start = max(0, peak - BLOCK // 2)
+                self.kept.append((float(recent.max()), levels[start : peak + BLOCK // 2].copy()))
+        self.kept = sorted(self.kept, key=lambda pair: -pair[0])[:LOUDEST]
+
+    def greatest(self, values: np.ndarray, coefficients: np.ndarray) -> float:
+        """Returns the greatest running mean error in the blocks."""
+        found = [recent_error(values[levels], coefficients)[0] for _, levels in self.kept]
+        return float(max((recent.max(initial=0.0) for recent in found), default=0.0))
+
+
+def recent_error(x: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, int]:
+    """Returns the running mean error from where it has settled, and that index."""
+    begin = min(SETTLE, len(x) // 2)  # the silence before is no music
+    return running_mean(np.abs(predict(x, coefficients)[1]))[begin : len(x)], begin
+
+
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """Returns 1 / (1 + exp(-z)) without overflow."""
     small = np.exp(-np.abs(z))
@@ -191,18 +247,16 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 def fit_scales(
-    chunks: list[np.ndarray], values: np.ndarray, edges: np.ndarray, coefficients: np.ndarray
-) -> tuple[float, float, float, float]:
-    """Returns (fixed scale, ratio, floor, ceiling) of least bits on a sample of the training."""
-    share = max(1, sum(chunk.size for chunk in chunks) // FIT_SAMPLES)
+    blocks: list[np.ndarray], values: np.ndarray, edges: np.ndarray, coefficients: np.ndarray
+) -> tuple[float, float, float]:
+    """Returns (fixed scale, ratio, floor) of least bits on blocks of the training."""
     heard, means, recents = [], [], []
-    for chunk in chunks[::share]:
-        for levels in chunk.T:
-            mean, error = predict(values[levels], coefficients)
-            begin = min(2 * ORDER, len(levels) // 2)  # the silence before is no music
+    for block in blocks:
+        for levels in block.T:
+            recent, begin = recent_error(values[levels], coefficients)
             heard.append(levels[begin:])
-            means.append(mean[begin:])
-            recents.append(running_mean(np.abs(error))[begin : len(levels)])
+            means.append(predict(values[levels], coefficients)[0][begin:])
+            recents.append(recent)
     levels, mean, recent = map(np.concatenate, (heard, means, recents))
 
     def bits(scale: Any) -> float:
@@ -218,4 +272,4 @@ def fit_scales(
         options={"xatol": 0.01, "fatol": 1e-4, "maxfev": 80},
     )
     ratio, floor = (math.exp(p) for p in found.x)
-    return math.exp(best.x), ratio, floor, max(ratio * float(recent.max()), 2 * floor)
+    return math.exp(best.x), ratio, floor

@@ -16,9 +16,9 @@ import numpy as np
 from keras import ops
 
 from wavegen import backend, config, heldout, optimizer
-from wavegen.checkpoint import Run
+from wavegen.checkpoint import Run, check_same, part_of
 from wavegen.dataset import Dataset
-from wavegen.errors import CheckpointError, DivergedError, OutputError
+from wavegen.errors import DivergedError, OutputError
 from wavegen.feed import Feed, Prefetch, feed
 from wavegen.models import FAMILIES, save
 from wavegen.plan import Meter, Plan
@@ -295,26 +295,3 @@ class Session:
     def close(self) -> None:
         """Ends the prefetching thread."""
         self.prefetch.close()
-
-
-def part_of(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Returns the arrays whose names begin with the prefix, without it."""
-    return {n[len(prefix) :]: array for n, array in arrays.items() if n.startswith(prefix)}
-
-
-def check_same(facts: dict, family: str, model_config: Any) -> None:
-    """Raises CheckpointError naming every field in which the saved run is another model."""
-    if facts["family"] != family:
-        raise CheckpointError(
-            f"this run trains a {facts['family']}, not a {family}; use another --name or --fresh"
-        )
-    wanted = dataclasses.asdict(model_config)
-    differing = [
-        f"{name} is {facts['config'].get(name)!r}, not {value!r}"
-        for name, value in wanted.items()
-        if facts["config"].get(name) != value
-    ]
-    if differing:
-        raise CheckpointError(
-            f"this run's model is fixed: {'; '.join(differing)}; use another --name or --fresh"
-        )

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from wavegen.engines.reference import Reference
 
         model = models.load(file)
-    arrays = {n[10:]: a for n, a in file.tensors.items() if n.startswith("baselines/")}
+    arrays = checkpoint.part_of(file.tensors, "baselines/")
     yardsticks = heldout.Yardsticks.from_arrays(file.config, arrays)
     engine, codec, code = Reference(model), type(model).codec(file.config), 0
     found: list[tuple[str, dict, dict]] = []
