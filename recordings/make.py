@@ -33,7 +33,7 @@ def finished(mix: np.ndarray, rate: int) -> np.ndarray:
     """Returns the mix without DC and rumble, faded at both ends, at -3 dB peak."""
     mix = signal.sosfilt(signal.butter(2, 30, "high", fs=rate, output="sos"), mix)
     time = np.arange(mix.shape[1]) / rate
-    mix = mix * np.minimum(1, time / 0.02) * np.minimum(1, time[::-1] / 0.4)
+    mix = mix * np.minimum(1, time / 0.02) * np.minimum(1, time[::-1] / 0.1)
     return (mix / np.abs(mix).max() * PEAK).astype("float32")
 
 
@@ -61,7 +61,7 @@ def string(
 def plucked() -> tuple[np.ndarray, int]:
     """Returns (signal (2, samples), 22050): an arpeggio over Am F C G Dm E, in a small room."""
     rate, rng = 22050, np.random.default_rng(1)
-    mix = np.zeros((2, 29 * rate))
+    mix = np.zeros((2, 27 * rate))
     chords = [
         [45, 52, 57, 60, 64],
         [41, 48, 57, 60, 65],
@@ -74,7 +74,7 @@ def plucked() -> tuple[np.ndarray, int]:
     for bar in range(15):
         chord, pattern = chords[bar // 2 % len(chords)], patterns[int(rng.integers(3))]
         for step, voice in enumerate(pattern):
-            if step and rng.random() < 0.1:
+            if at > 26.8 or (step and rng.random() < 0.1):
                 continue
             loud = rng.uniform(0.5, 1.0) * (1.25 if step == 0 else 1.0)
             tone = string(chord[voice] + (12 if rng.random() < 0.06 else 0), 3.0,

@@ -37,6 +37,7 @@ def compiled(function: Callable) -> Callable:
         return jax.jit(function)
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # its advice on retracing is not for our users
     return tf.function(function, jit_compile=True, autograph=False)
 
 

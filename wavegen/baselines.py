@@ -21,7 +21,7 @@ CONTEXTS = 256  # of the bigram, at most
 UNIFORM = 1e-5  # share of a uniform distribution in every other, so that no sample costs all
 FIT_SAMPLES = 400_000  # that the scales are fitted on, at most, evenly from all the recordings
 BLOCK = 4096
-SETTLE = 320  # samples until a filter begun amid sound has forgotten it, 0.97^288 = 0.0002
+SETTLE = 512  # samples until a filter begun amid sound has forgotten it, 0.97^480 = 5e-7
 LOUDEST = 8  # blocks kept for the greatest scale
 RIDGE = 1e-9  # of the autocovariance at lag 0, added to it
 
