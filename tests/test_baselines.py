@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -214,9 +215,34 @@ def test_a_piece_that_begins_amid_sound_does_not_raise_the_ceiling():
     codec = MuLaw(4096)
     x = 0.7 * np.cos(np.arange(200_000) * 0.01) + 1e-3 * wave(6, 200_000)[0]
     frames = codec.encode(x[None].astype("float32"))
-    whole = SampleBaselines.fit(codec, [frames])
-    split = SampleBaselines.fit(codec, np.array_split(frames, 40))  # most begin far from zero
-    assert split.scale_ceiling == pytest.approx(whole.scale_ceiling, rel=0.1)
+    found = SampleBaselines.fit(codec, np.array_split(frames, 40))  # most begin far from zero
+    error = predict(codec.values.astype(float)[frames[:, 0]], found.coefficients)[1]
+    greatest = running_mean(np.abs(error))[600:].max()  # the whole begins amid sound as well
+    assert found.scale_ceiling <= found.scale_ratio * greatest * 1.001
+
+
+def test_the_floor_is_of_least_bits_though_few_samples_feel_it():
+    codec = MuLaw(256)
+    loudness = np.where(np.arange(120_000) % 40_000 < 2000, 1e-5, 1.0)  # music with rests
+    frames = codec.encode((wave(7, 120_000, scale=2e-3) * loudness).astype("float32"))
+    found = SampleBaselines.fit(codec, [frames])
+    name, paid = "linear predictor, adaptive scale", []
+    for factor in (1.0, 0.1, 10.0):
+        other = dataclasses.replace(found, scale_floor=found.scale_floor * factor)
+        paid.append(other.bits(frames)[name][1000:].mean())
+    assert paid[0] <= min(paid) + 3e-4
+
+
+def test_scales_know_the_end_of_the_training_as_well_as_its_beginning():
+    codec = MuLaw(1024)
+    loudness = np.where(np.arange(300_000) < 100_000, 0.05, 1.0)
+    frames = codec.encode((wave(8, 300_000) * loudness).astype("float32"))
+    found = SampleBaselines.fit(codec, np.array_split(frames, 5))
+    name = "linear predictor, fixed scale"
+    paid = found.bits(frames)[name].mean()
+    for factor in (0.8, 1.25):
+        other = dataclasses.replace(found, fixed_scale=found.fixed_scale * factor)
+        assert paid < other.bits(frames)[name].mean()
 
 
 # -- their parts ---------------------------------------------------------------------------------

@@ -265,11 +265,14 @@ def fit_scales(
     narrow = float(np.diff(edges).min())
     start = math.log(max(float(np.mean(recent)), narrow))
     best = optimize.minimize_scalar(lambda s: bits(math.exp(s)), (start - 2, start))
+    start_at = np.log([[0.6, narrow / 4], [0.9, narrow / 4], [0.6, narrow / 32]])
     found = optimize.minimize(
         lambda p: bits(np.maximum(math.exp(p[1]), math.exp(p[0]) * recent)),
-        [math.log(0.6), math.log(narrow)],
+        start_at[0],
         method="Nelder-Mead",
-        options={"xatol": 0.01, "fatol": 1e-4, "maxfev": 80},
+        # The floor hardly matters to most samples: a small first simplex ends on that plateau.
+        options={"initial_simplex": start_at, "xatol": 0.02, "fatol": 1e-5, "maxfev": 80},
     )
-    ratio, floor = (math.exp(p) for p in found.x)
+    # Below a small share of the narrowest level all scales are alike; models take its logarithm.
+    ratio, floor = math.exp(found.x[0]), max(math.exp(found.x[1]), narrow / 32)
     return math.exp(best.x), ratio, floor

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import re
 import secrets
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def find_model(arguments: argparse.Namespace, console: Console) -> Path:
         )
         command = ["train", str(recordings), "--name", "first", "--preset", "tiny", "--for", "40s"]
         command += ["--runs", arguments.runs, "--sample-seconds", "1"]
-        code = main(command + (["--quiet"] if arguments.quiet else []))
+        with contextlib.redirect_stdout(sys.stderr):  # the only result is the sound to come
+            code = main(command + (["--quiet"] if arguments.quiet else []))
         if code:
             raise KeyboardInterrupt if code == 130 else UsageError("the first training failed")
     return checkpoint.find_model(arguments.model, arguments.runs)
