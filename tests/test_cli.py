@@ -207,3 +207,23 @@ def test_a_signal_saves_and_the_same_command_continues(place, number, code):
 
     saved = Run(place / "runs/a").load_state()
     assert saved is not None and saved[1]["step"] > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_an_interrupted_drawing_keeps_what_was_drawn(place, capsys):
+    assert run("train", "--name", "a", "--steps", 1, *FAST) == 0
+    command = [sys.executable, "-m", "wavegen", "sample", "my seed é.wav", "-t", "50m"]
+    command += ["--seed", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        drafts = list((place / "generated").glob(".*partial*"))
+        if drafts and drafts[0].stat().st_size > 60_000:
+            break
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    sound, rate = soundfile.read(out.strip())
+    assert len(sound) > 2.5 * rate and "is kept" in err and "Traceback" not in err
+    assert not list((place / "generated").glob(".*partial*"))

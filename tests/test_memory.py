@@ -11,14 +11,18 @@ from wavegen import pcm, riff
 
 RATE = 44100
 CHILD = """
-import resource, sys
+import resource
 from wavegen import cli
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-common = sys.argv[1:] + ["--sample-seconds", "0.1"]
-assert cli.main(["train", "short.wav", "--name", "short", "--steps", "100", *common]) == 0
+def train(what):
+    for arch in ("wavenet", "lstm"):
+        command = ["train", what, "--arch", arch, "--name", what[:-4] + arch, "--steps", "100"]
+        command += ["--preset", "tiny", "--sample-rate", "16000", "--channels", "2"]
+        assert cli.main(command + ["--sample-seconds", "0.1"]) == 0
+train("short.wav")
 before = peak()
-assert cli.main(["train", "long.wav", "--name", "long", "--steps", "100", *common]) == 0
+train("long.wav")
 print("growth", peak() - before)
 """
 
@@ -39,14 +43,13 @@ def sparse_wav(path, seconds, rng):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sparse files and ru_maxrss in kilobytes")
-@pytest.mark.parametrize("arch", ["wavenet", "lstm"])
-def test_ten_hours_train_in_bounded_memory(arch, tmp_path):
+def test_ten_hours_train_in_bounded_memory(tmp_path):
     rng = np.random.default_rng(0)
     sparse_wav(tmp_path / "short.wav", 60.0, rng)
     sparse_wav(tmp_path / "long.wav", 36000.0, rng)
     assert (tmp_path / "long.wav").stat().st_size > 2**32  # RF64
     said = subprocess.run(
-        [sys.executable, "-c", CHILD, "--arch", arch, "--preset", "tiny", "--channels", "2"],
+        [sys.executable, "-c", CHILD],
         cwd=tmp_path,
         env=os.environ | {"WAVEGEN_CACHE": str(tmp_path / "cache")},
         capture_output=True,
@@ -54,5 +57,5 @@ def test_ten_hours_train_in_bounded_memory(arch, tmp_path):
     )
     assert said.returncode == 0, said.stderr
     growth = int(said.stdout.split("growth")[1])
-    print(f"{arch}: grew by {growth} MB")
+    print(f"grew by {growth} MB")
     assert growth < 300

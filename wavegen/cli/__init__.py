@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from wavegen.cli.display import Console
 from wavegen.cli.parse import parser
 from wavegen.errors import Error
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, made to unwind like Ctrl-C, so that it too keeps what has been drawn."""
+
+
+def terminate(*_: Any) -> None:
+    """Raises Terminated: the handler of SIGTERM."""
+    raise Terminated
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,15 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(quiet=arguments.quiet, verbose=arguments.verbose)
     if getattr(arguments, "backend", None):
         os.environ["KERAS_BACKEND"] = arguments.backend
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)
     try:
         command = importlib.import_module(f"wavegen.cli.{arguments.command}")
         return command.run(arguments, console)
     except Error as error:
         console.error(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         console.error("interrupted")
-        return 130
+        return 143 if isinstance(interrupt, Terminated) else 130
     except BrokenPipeError:  # the reader of our output went away: nothing to say to anyone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

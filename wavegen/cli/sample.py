@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from wavegen import __version__, audio, checkpoint, score
-from wavegen.cli.display import Console, clock, hushed
+from wavegen.cli.display import Console, Live, clock, hushed
 from wavegen.errors import AudioError, Error, OutputError, UsageError
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
+KEPT_BLOCKS = 240  # about half a minute, to tell what went wrong
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -93,60 +94,78 @@ def continue_one(
 ) -> None:
     """Draws all variations of one seed and writes each to its file, block by block."""
     rate, channels = sampler.config.sample_rate, sampler.config.channels
-    heard_signal = read_end(seed, rate, channels, arguments.prime, console)
-    delay = sampler.codec.delay_samples
-    skip = 0 if arguments.with_prime and heard_signal.shape[1] >= delay else delay
-    first = heard_signal[:, : max(0, heard_signal.shape[1] - delay)]
+    heard = read_end(seed, rate, channels, arguments.prime, console)
     paths = [name_of(seed, file, variation, arguments) for variation in range(arguments.count)]
     for path in paths:
         refuse(path, seed, arguments.force)
     began = time.monotonic()
-    with contextlib.ExitStack() as stack, console.live("drawing") as live:
-        writers = [
-            stack.enter_context(
-                audio.Writer(
-                    path,
-                    rate,
-                    channels,
-                    subtype=arguments.subtype or "PCM_16",
-                    metadata=recipe(file, seed, variation, controls, arguments),
-                    force=arguments.force,
+    try:
+        with contextlib.ExitStack() as stack, console.live("drawing") as live:
+            writers = [
+                stack.enter_context(
+                    audio.Writer(
+                        path,
+                        rate,
+                        channels,
+                        subtype=arguments.subtype or "PCM_16",
+                        metadata=recipe(file, seed, variation, controls, arguments),
+                        force=arguments.force,
+                    )
                 )
-            )
-            for variation, path in enumerate(paths)
-        ]
-        if arguments.with_prime:
-            for writer in writers:
-                writer.write(first)
-        drawn = []
-        total = round(arguments.seconds * rate)
-        blocks = sampler.stream(
-            sampler.listen(heard_signal),
-            arguments.seconds,
-            count=arguments.count,
-            rng_seed=arguments.seed,
-            **controls,
-        )
-        done = -delay
-        for block in blocks:
-            late = block[..., min(skip, block.shape[-1]) :]
-            skip -= block.shape[-1] - late.shape[-1]
-            for writer, signal in zip(writers, late, strict=True):
-                writer.write(signal)
-            drawn.append(block)
-            drawn = drawn[-round(30 / 0.125) :]  # the last half minute, to be listened to
-            done += block.shape[-1]
-            speed = max(done, 0) / rate / (time.monotonic() - began)
-            left = (total - done) / rate / speed if speed else 0
-            live.update(done / total, f"{speed:.2f} x real time  {clock(left)} left")
+                for variation, path in enumerate(paths)
+            ]
+            drawn = draw(sampler, heard, writers, controls, arguments, live)
+    except KeyboardInterrupt:
+        console.note("what was drawn so far is kept")
+        for path in paths:
+            if path.exists():
+                console.result(str(path))
+        raise
     taken = time.monotonic() - began
     console.note(
         f"{arguments.count} x {arguments.seconds:g} s in {clock(taken)} "
         f"({arguments.count * arguments.seconds / taken:.2f} x real time), seed {arguments.seed}"
     )
-    tell_collapse(np.concatenate(drawn, axis=-1), heard_signal, rate, paths, console)
+    tell_collapse(drawn, heard, rate, paths, console)
     for path in paths:
         console.result(str(path))
+
+
+def draw(
+    sampler: Any,
+    heard: np.ndarray,
+    writers: list[audio.Writer],
+    controls: dict[str, Any],
+    arguments: argparse.Namespace,
+    live: Live,
+) -> np.ndarray:
+    """Writes the seed's end, if wanted, and the continuation; returns its last half minute."""
+    rate, delay = sampler.config.sample_rate, sampler.codec.delay_samples
+    # The stream begins `delay` samples before the seed's end, where both overlap.
+    skip = 0 if arguments.with_prime and heard.shape[1] >= delay else delay
+    if arguments.with_prime:
+        for writer in writers:
+            writer.write(heard[:, : max(0, heard.shape[1] - delay)])
+    began, done, total = time.monotonic(), -delay, round(arguments.seconds * rate)
+    kept: list[np.ndarray] = []
+    blocks = sampler.stream(
+        sampler.listen(heard),
+        arguments.seconds,
+        count=arguments.count,
+        rng_seed=arguments.seed,
+        **controls,
+    )
+    for block in blocks:
+        new = block[..., min(skip, block.shape[-1]) :]
+        skip -= block.shape[-1] - new.shape[-1]
+        for writer, signal in zip(writers, new, strict=True):
+            writer.write(signal)
+        kept = [*kept, new][-KEPT_BLOCKS:]
+        done += block.shape[-1]
+        speed = max(done, 0) / rate / (time.monotonic() - began)
+        left = (total - done) / rate / speed if speed else 0
+        live.update(max(done, 0) / total, f"{speed:.2f} x real time  {clock(left)} left")
+    return np.concatenate(kept, axis=-1)
 
 
 def read_end(

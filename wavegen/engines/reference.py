@@ -18,7 +18,12 @@ from wavegen.streaming import parameters, pure
 
 
 class Reference:
-    """Draws from a built model of any family."""
+    """Draws from a built model of any family.
+
+    Rows of a batch are heard and drawn one after the other, by computations for a single row,
+    because matrix products of another batch size round differently: a variation must not depend on
+    how many were asked for.
+    """
 
     def __init__(self, model: keras.Model) -> None:
         """Takes a snapshot of the model's parameters; later changes of the model are not seen."""
@@ -40,14 +45,16 @@ class Reference:
             frames: `(batch, time, features)`, time >= 1.
             session: of an earlier `prime` or `draw`, which the frames continue.
         """
-        if session is None:
-            heard, state = frames, self.model.initial_state(len(frames))
-        else:
-            heard = np.concatenate([np.asarray(session[0]), frames], axis=1)
-            state = session[1]
-        if heard.shape[1] > 1:
-            _, state = self.listen(self.params, ops.convert_to_tensor(heard[:, :-1]), state)
-        return ops.convert_to_tensor(heard[:, -1:]), state
+        rows = []
+        for row in range(len(frames)):
+            heard, state = frames[row : row + 1], self.model.initial_state(1)
+            if session is not None:
+                last, state = row_of(session, row)
+                heard = np.concatenate([np.asarray(last), heard], axis=1)
+            if heard.shape[1] > 1:
+                _, state = self.listen(self.params, ops.convert_to_tensor(heard[:, :-1]), state)
+            rows.append((ops.convert_to_tensor(heard[:, -1:]), state))
+        return joined(rows)
 
     def log_prob(self, frames: np.ndarray) -> np.ndarray:
         """Returns the log-probability, nats `(time - 1, values)`, of every frame but the first.
@@ -79,10 +86,6 @@ class Reference:
     def draw(self, session: Any, noise: np.ndarray, **controls: float) -> tuple[np.ndarray, Any]:
         """Returns the next frames `(batch, time, features)` and the session after them.
 
-        Rows are drawn one after the other by one compiled loop for a single row, because matrix
-        products of another batch size round differently: a variation must not depend on how many
-        were asked for.
-
         Args:
             session: of `prime` or an earlier `draw`, batch rows.
             noise: uniforms `(batch, time, *noise_shape)`.
@@ -90,13 +93,10 @@ class Reference:
         """
         rows = []
         for row in range(len(noise)):
-            one = keras.tree.map_structure(lambda array, row=row: array[row : row + 1], session)
-            rows.append(self.draw_row(one, noise[row : row + 1], row_controls(controls, row)))
+            one, own = row_of(session, row), row_controls(controls, row)
+            rows.append(self.draw_row(one, noise[row : row + 1], own))
         frames = np.concatenate([np.asarray(row[0]) for row in rows])
-        session = keras.tree.map_structure(
-            lambda *parts: ops.concatenate(parts, axis=0), *[row[1] for row in rows]
-        )
-        return frames, session
+        return frames, joined([row[1] for row in rows])
 
     def draw_row(self, session: Any, noise: np.ndarray, controls: dict[str, float]) -> Any:
         """Returns frames and session of one row; the loop runs inside one compiled call."""
@@ -126,6 +126,16 @@ class Reference:
             lambda t, *_: t < time, body, (ops.convert_to_tensor(0, "int32"), last, state, frames)
         )
         return frames, (last, state)
+
+
+def row_of(session: Any, row: int) -> Any:
+    """Returns a session of one row out of a session of several."""
+    return keras.tree.map_structure(lambda array: array[row : row + 1], session)
+
+
+def joined(sessions: list[Any]) -> Any:
+    """Returns a session of all rows."""
+    return keras.tree.map_structure(lambda *parts: ops.concatenate(parts, axis=0), *sessions)
 
 
 def row_controls(controls: dict[str, Any], row: int) -> dict[str, float]:
