@@ -19,6 +19,12 @@ def test_blocks_of_any_length_are_the_same_numbers(seed, variation, start, frame
     assert whole.dtype == np.float32 and whole.min() >= 0 and whole.max() < 1
 
 
+def test_the_largest_seeds_are_seeds_too():
+    """As a list of Python's numbers they would be rounded on their way into the generator."""
+    drawn = [uniforms(2**64 - k, 1, 0, 4, (1,)) for k in (1, 2, 1024)]
+    assert not np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
 def test_shape_is_that_of_the_frames():
     assert uniforms(1, 2, 3, 5, (4, 2)).shape == (5, 4, 2)
     flat = uniforms(1, 2, 3, 5, (8,))

@@ -1,14 +1,16 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import tune
+from conftest import make_model, tune
 
 from wavegen import audio, cli
 from wavegen.cli.parse import duration, parser
@@ -73,8 +75,12 @@ def test_train_sample_score_runs_info(place, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [len(row["scores"]) for row in rows] == [6, 6, 6]
     assert rows[2]["file"] == "all 2 files" and rows[0]["verdict"]
-    assert run("score", "recordings/one.wav") == 0
-    assert "linear predictor, adaptive scale" in capsys.readouterr().out
+    assert run("score", "recordings/one.wav", "--precision", "bfloat16", "int8") == 0
+    out = capsys.readouterr().out
+    assert "linear predictor, adaptive scale" in out
+    for precision in ("bfloat16", "int8"):
+        cost = re.search(rf"^model in {precision}: ([-+.\d]+) bits per sample \(", out, re.M)
+        assert abs(float(cost[1])) < 0.05
 
     assert run("runs", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["run"] == "a"
@@ -83,6 +89,109 @@ def test_train_sample_score_runs_info(place, capsys):
     assert "receptive field" in out and "11025 Hz" in out
     assert run("info") == 0 and run("info", "--presets") == 0
     assert "tensorflow" in capsys.readouterr().out
+
+
+@pytest.fixture
+def untrained(place):
+    """A run whose model has random weights: enough to draw with."""
+    from wavegen import models
+
+    (place / "runs/a").mkdir(parents=True)
+    model = make_model("wavenet", channels=2, levels=256)
+    models.save(place / "runs/a/model.safetensors", model, {}, {})
+    return place
+
+
+def test_sampling_a_wavenet_needs_no_keras(untrained):
+    """The first sound is there at once: nothing that takes seconds to import is imported."""
+    code = (
+        "import sys\nfrom wavegen.cli import main\n"
+        "assert main(['sample', 'my seed é.wav', '-t', '0.5', '--seed', '1']) == 0\n"
+        "print([m for m in ('keras', 'tensorflow', 'jax', 'librosa') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.split("\n")[0] == "generated/my seed é-a-1-0.wav"
+    assert said.stdout.strip().endswith("[]")
+
+
+def test_engines_and_precisions_draw_the_same_model(untrained, capsys):
+    command = ["sample", "my seed é.wav", "-t", "0.05", "--seed", "1"]
+    sounds = {}
+    for name in ("reference", "numba"):
+        own = ["--engine", name, "--precision", "float32", "-o", name]
+        assert run(*command, *own) == 0
+        sounds[name] = soundfile.read(capsys.readouterr().out.strip())[0]
+    assert np.array_equal(sounds["reference"], sounds["numba"])
+    assert run(*command, "--precision", "bfloat16", "-o", "other") == 0
+    assert run(*command, "--precision", "float31", "-o", "none") == 2
+    assert "did you mean float32" in capsys.readouterr().err
+    assert run(*command, "--engine", "reference", "--precision", "int8", "-o", "none") == 2
+    assert "the reference engine has no int8; it has float32" in capsys.readouterr().err
+
+
+class Device(types.ModuleType):
+    """A stand-in for sounddevice that keeps what is played."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, fails=""):
+        super().__init__("sounddevice")
+        self.fails, self.played, self.ended = fails, [], ""
+
+    def OutputStream(self, rate, channels, dtype, latency):  # noqa: N802
+        if self.fails == "open":
+            raise self.PortAudioError("Error querying device -1")
+        self.rate, self.channels = rate, channels
+        return self
+
+    def start(self):
+        self.ended = ""
+
+    def stop(self):
+        self.ended = "stopped"
+
+    def abort(self):
+        self.ended = "aborted"
+
+    def write(self, block):
+        if self.fails == "later" and len(self.played) > 3:
+            raise self.PortAudioError("Device unavailable")
+        self.played.append(block.copy())
+        return False
+
+
+def test_play_is_heard_while_the_file_is_written(untrained, capsys, monkeypatch):
+    device = Device()
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    command = ["sample", "my seed é.wav", "-t", "0.3", "--seed", "1", "--prime", "0.2", "--play"]
+    assert run(*command) == 0
+    written, _ = soundfile.read(capsys.readouterr().out.strip())
+    played = np.concatenate(device.played)
+    assert (device.rate, device.channels, device.ended) == (8000, 2, "stopped")
+    assert played.shape == written.shape == (4000, 2)
+    assert np.abs(played - written).max() < 2**-15  # the file has 16 bits
+    assert max(len(block) for block in device.played[1:]) == 160  # 20 ms
+
+
+def test_play_without_a_device_is_one_clear_line(untrained, capsys, monkeypatch):
+    command = ["sample", "my seed é.wav", "-t", "0.3", "--seed", "1", "--play"]
+    monkeypatch.setitem(sys.modules, "sounddevice", None)  # not installed
+    assert run(*command) == 2
+    assert "pip install 'wavegen[play]'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "sounddevice", Device("open"))
+    assert run(*command) == 3
+    assert "no sound device" in capsys.readouterr().err
+    assert run(*command, "-n", "2") == 2
+    assert "plays one variation" in capsys.readouterr().err
+    assert not (untrained / "generated").exists()
+    # One that goes away in the middle does not stop the file.
+    monkeypatch.setitem(sys.modules, "sounddevice", Device("later"))
+    assert run(*command, "--prime", "0.2") == 0
+    said = capsys.readouterr()
+    assert soundfile.info(said.out.strip()).frames == 4000
+    assert "stopped playing: Device unavailable" in said.err
 
 
 def test_spectral_run_with_its_own_flags(place, capsys):

@@ -1,56 +1,122 @@
+"""Every engine passes by being listed: the reference's logits and tokens, sessions, hand-over."""
+
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
-from conftest import make_frames
+from conftest import make_config, make_frames, make_model
 
-from wavegen.engines.reference import ENGINES, row_controls
+from wavegen import engines
+from wavegen.codec import codec_of
+from wavegen.engines.numba_cpu import Lanes, NumbaCPU
+from wavegen.errors import UsageError
+from wavegen.models import named_weights
+
+CASES = [("reference", None), ("numba", "float32"), ("numba", "bfloat16"), ("numba", "int8")]
+# Every head of the family: mono, stereo, with and without the predictor, widths that are no whole
+# vectors, three taps, many levels, a predictor shorter than a vector.
+HEADS = [
+    {},
+    {"channels": 2},
+    {"predictor_order": 0},
+    {"predictor_order": 0, "channels": 2, "kernel_size": 3},
+    {"kernel_size": 3, "levels": 64, "predictor_order": 5},
+    {"levels": 1024, "residual_channels": 20, "gate_channels": 18, "post_channels": 40},
+    {"levels": 33, "residual_channels": 16, "skip_channels": 130, "channels": 2},
+]
+PLACES = [Lanes(1, fused=False), Lanes(8)]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(map(str, case)))
+def make(request):
+    """Returns what makes the engine of this case, or skips a family it does not draw."""
+
+    def made(model):
+        name, precision = request.param
+        if name == "numba" and type(model).family != "wavenet":
+            pytest.skip("draws only a wavenet")
+        return engines.make(model, name, precision)
+
+    return made
 
 
 def uniforms(model, rows, time, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.random((rows, time, *model.noise_shape)).astype("float32")
+    return rng.random((rows, time, *model.config.noise_shape)).astype("float32")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_drawing_is_step_and_draw_by_hand(model, engine):
+def numba(model, precision="float32", **options):
+    """Returns the Numba engine by hand, with options that `make` does not pass on."""
+    named = named_weights(model).items()
+    weights = {name.removeprefix("weights/"): np.asarray(value) for name, value in named}
+    codec = codec_of(model.config)
+    tables = codec.values, codec.edges
+    return NumbaCPU(model.config, weights, *tables, precision=precision, **options)
+
+
+def logits_by_hand(model, frames):
+    y, _ = model.step(frames[:, :-1], model.initial_state(len(frames)))
+    return np.asarray(model.logits(y, frames[:, 1:]))
+
+
+# -- sessions --------------------------------------------------------------------------------------
+
+
+def test_drawing_is_step_and_draw_by_hand(model):
     """The compiled loop gives what stepping and drawing frame by frame gives."""
     frames = make_frames(model, batch=1, time=12)
     noise = uniforms(model, 1, 6)
-    found, _ = ENGINES[engine](model).draw(ENGINES[engine](model).prime(frames), noise)
+    names = ["reference", "numba"] if type(model).family == "wavenet" else ["reference"]
+    drawers = [engines.make(model, name, "float32") for name in names]
+    found = [drawer.draw(drawer.prime(frames), noise)[0] for drawer in drawers]
     _, state = model.step(frames[:, :-1], model.initial_state(1))
     last = frames[:, -1:]
     for t in range(6):
         y, state = model.step(last, state)
         last = np.asarray(model.draw(y, noise[:, t : t + 1]))
-        if type(model).family == "wavenet":
-            assert np.array_equal(found[:, t : t + 1], last)
-        else:
-            np.testing.assert_allclose(found[:, t : t + 1], last, rtol=2e-3, atol=2e-3)
+        for drawn in found:
+            if type(model).family == "wavenet":
+                assert np.array_equal(drawn[:, t : t + 1], last)
+            else:
+                np.testing.assert_allclose(drawn[:, t : t + 1], last, rtol=2e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_blocks_and_batches_change_no_bit(model, engine):
+def test_blocks_and_batches_change_no_bit(model, make):
     frames = make_frames(model, batch=3, time=12)
-    noise = uniforms(model, 3, 40)
-    drawer = ENGINES[engine](model)
-    heard = drawer.prime(np.repeat(frames[:1], 3, 0))
+    noise = uniforms(model, 11, 40)
+    drawer = make(model)
+    heard = drawer.prime(np.repeat(frames[:1], 11, 0))
     whole, _ = drawer.draw(heard, noise, temperature=0.9)
     session, parts = heard, []
     for start in (0, 10, 20, 30):
         part, session = drawer.draw(session, noise[:, start : start + 10], temperature=0.9)
         parts.append(part)
     assert np.array_equal(np.concatenate(parts, 1), whole)
-    alone, _ = drawer.draw(drawer.prime(frames[:1]), noise[1:2], temperature=0.9)
-    assert np.array_equal(alone[0], whole[1])
+    for row in (1, 9):  # in a group of eight, and of the rest
+        alone, _ = drawer.draw(drawer.prime(frames[:1]), noise[row : row + 1], temperature=0.9)
+        assert np.array_equal(alone[0], whole[row])
     if getattr(model.config, "head", "") != "mse":  # which leaves nothing to chance
         assert not np.array_equal(whole[0], whole[1])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_heard_state_can_be_answered_again(model, engine):
+def test_open_voices_draw_what_draw_draws(model, make):
+    frames = make_frames(model, batch=2, time=12)
+    noise = uniforms(model, 2, 30)
+    drawer = make(model)
+    heard = drawer.prime(frames)
+    whole, after = drawer.draw(heard, noise)
+    voices = drawer.open(heard)
+    parts = [voices.draw(noise[:, start : start + 10]) for start in (0, 10, 20)]
+    assert np.array_equal(np.concatenate(parts, 1), whole)
+    for a, b in zip(keras.tree.flatten(after), keras.tree.flatten(voices.session()), strict=True):
+        assert np.array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_a_heard_state_can_be_answered_again(model, make):
     """A session is a value: drawing does not use it up."""
     frames = make_frames(model, batch=1, time=12)
-    drawer = ENGINES[engine](model)
+    drawer = make(model)
     heard = drawer.prime(frames)
     kept = [np.array(a) for a in keras.tree.flatten(heard)]
     first, _ = drawer.draw(heard, uniforms(model, 1, 10))
@@ -63,10 +129,9 @@ def test_a_heard_state_can_be_answered_again(model, engine):
         assert np.array_equal(old, np.asarray(now))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_priming_goes_on_where_it_stopped(model, engine):
+def test_priming_goes_on_where_it_stopped(model, make):
     frames = make_frames(model, batch=1, time=20)
-    drawer = ENGINES[engine](model)
+    drawer = make(model)
     at_once = drawer.prime(frames)
     in_parts = drawer.prime(
         frames[:, 12:], drawer.prime(frames[:, 11:12], drawer.prime(frames[:, :11]))
@@ -75,18 +140,21 @@ def test_priming_goes_on_where_it_stopped(model, engine):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-5)
 
 
-def test_log_prob_is_the_whole_signals(model):
-    drawer = ENGINES["reference"](model)
+def test_log_prob_is_the_whole_signals(model, make):
+    drawer = make(model)
     drawer.block = 7
     frames = make_frames(model, batch=1, time=24)[0]
     y, _ = model.step(frames[None, :-1], model.initial_state(1))
     wanted = np.asarray(model.log_prob(y, frames[None, 1:]))[0]
-    np.testing.assert_allclose(drawer.log_prob(frames), wanted, rtol=1e-4, atol=1e-4)
+    exact = getattr(drawer, "precision", "float32") == "float32"
+    np.testing.assert_allclose(
+        drawer.log_prob(frames), wanted, **(dict(rtol=1e-4, atol=1e-4) if exact else dict(atol=0.1))
+    )
 
 
-def test_engine_keeps_the_weights_it_was_given(model):
+def test_engine_keeps_the_weights_it_was_given(model, make):
     frames = make_frames(model, batch=1, time=12)
-    drawer = ENGINES["reference"](model)
+    drawer = make(model)
     before, _ = drawer.draw(drawer.prime(frames), uniforms(model, 1, 10))
     for variable in model.trainable_variables:
         variable.assign(np.asarray(variable) * 0)
@@ -94,8 +162,150 @@ def test_engine_keeps_the_weights_it_was_given(model):
     assert np.array_equal(before, after)
 
 
+def test_scoring_follows_parameters_that_are_replaced():
+    """As the judge of a run replaces them, again and again."""
+    model = make_model("wavenet")
+    drawer = engines.make(model, "reference")
+    frames = make_frames(model, batch=1, time=24)[0]
+    before = drawer.log_prob(frames)
+    drawer.params = [np.asarray(value) * 0.5 for value in drawer.params]
+    assert np.abs(drawer.log_prob(frames) - before).max() > 1e-3
+
+
+def test_one_control_a_row(model, make):
+    drawer = make(model)
+    heard = drawer.prime(make_frames(model, batch=2, time=12))
+    noise = np.repeat(uniforms(model, 1, 20), 2, 0)
+    both, _ = drawer.draw(heard, noise, temperature=[0.3, 1.5])
+    first, _ = drawer.draw(heard, noise, temperature=0.3)
+    second, _ = drawer.draw(heard, noise, temperature=1.5)
+    assert np.array_equal(both[0], first[0]) and np.array_equal(both[1], second[1])
+
+
+# -- agreement with the reference ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("fields", HEADS, ids=str)
+def test_logits_are_the_references(fields, batch):
+    """Teacher-forced, below and above the receptive field."""
+    model = make_model("wavenet", **fields)
+    frames = make_frames(model, batch=batch, time=2 * model.config.receptive_field + 10)
+    wanted = logits_by_hand(model, frames)
+    found, _ = engines.make(model, "numba", "float32").logits(frames)
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() < 1e-4 * wanted.std()
+
+
+@pytest.mark.parametrize("lanes", PLACES, ids=str)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_other_processors_compute_the_same(lanes, precision):
+    """Plain loops and narrower vectors, where the dot product instructions are not to be had."""
+    fields = {"channels": 2, "kernel_size": 3}
+    model = make_model("wavenet", **fields)
+    frames = make_frames(model, batch=5, time=30)
+    found, _ = numba(model, precision, lanes=lanes).logits(frames)
+    here, _ = numba(model, precision).logits(frames)
+    wanted = logits_by_hand(model, frames)
+    close = 1e-4 if precision == "float32" else 1e-2
+    assert np.abs(found - here).max() < close * wanted.std()
+    assert np.abs(found - wanted).max() < (1e-4 if precision == "float32" else 0.05) * wanted.std()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_fewer_bits_stay_near(precision):
+    """Weights as coarse as these move the logits by little, and by more than nothing."""
+    model = make_model("wavenet", channels=2)
+    frames = make_frames(model, batch=2, time=40)
+    wanted = logits_by_hand(model, frames)
+    error = np.abs(engines.make(model, "numba", precision).logits(frames)[0] - wanted).max()
+    assert 1e-5 * wanted.std() < error < 0.05 * wanted.std()
+
+
+@pytest.mark.parametrize("fields", HEADS[:4], ids=str)
+def test_tokens_are_the_references(fields):
+    """Over a short run with the same uniforms; later a draw on the brink may tip."""
+    model = make_model("wavenet", **fields)
+    frames = make_frames(model, batch=3, time=model.config.receptive_field + 5)
+    noise = uniforms(model, 3, 48)
+    for controls in ({}, {"temperature": 0.8}, {"top_p": 0.7}, {"temperature": 0.0}):
+        drawn = []
+        for name in engines.ENGINES:
+            drawer = engines.make(model, name, "float32")
+            drawn.append(drawer.draw(drawer.prime(frames), noise, **controls)[0])
+        assert np.array_equal(*drawn), controls
+
+
+@pytest.mark.parametrize("fields", HEADS[:4], ids=str)
+@pytest.mark.parametrize("order", [("reference", "numba"), ("numba", "reference")])
+def test_an_engine_takes_over_in_the_middle_of_a_phrase(fields, order):
+    model = make_model("wavenet", **fields)
+    first, second = (engines.make(model, name, "float32") for name in order)
+    frames = make_frames(model, batch=2, time=17)
+    noise = uniforms(model, 2, 40)
+    heard = first.prime(frames)
+    whole, _ = first.draw(heard, noise)
+    start, session = first.draw(heard, noise[:, :23])
+    rest, session = second.draw(session, noise[:, 23:])
+    assert np.array_equal(np.concatenate([start, rest], 1), whole)
+    a, _ = first.logits(frames[:, :9], session)
+    b, _ = second.logits(frames[:, :9], session)
+    assert a.shape[1] == 9 and np.abs(a - b).max() < 1e-4 * a.std()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_cores_change_no_bit(precision):
+    model = make_model("wavenet", channels=2)
+    frames = make_frames(model, batch=13, time=12)
+    noise = uniforms(model, 13, 30)
+    drawn = []
+    for threads in (1, 2, 5):
+        drawer = numba(model, precision, threads=threads)
+        drawn.append(drawer.draw(drawer.prime(frames), noise)[0])
+    assert np.array_equal(drawn[0], drawn[1]) and np.array_equal(drawn[0], drawn[2])
+
+
+# -- choosing one ----------------------------------------------------------------------------------
+
+
+def test_the_fastest_engine_is_chosen_and_others_are_refused():
+    wavenet, lstm = make_model("wavenet"), make_model("spectral_lstm")
+    assert isinstance(engines.make(wavenet), NumbaCPU)
+    assert type(engines.make(lstm)).__name__ == "Reference"
+    for model, words, arguments in (
+        (wavenet, "did you mean numba", ["numb"]),
+        (lstm, "draws a wavenet", ["numba"]),
+        (wavenet, "there are float32, bfloat16, int8", ["numba", "int4"]),
+        (wavenet, "reference engine has no int8", ["reference", "int8"]),
+    ):
+        with pytest.raises(UsageError, match=words):
+            engines.make(model, *arguments)
+
+
+def test_the_fast_engine_imports_nothing_of_the_rest_or_of_keras():
+    text = "".join(
+        path.read_text("utf-8")
+        for path in (Path(engines.__file__).parent / "numba_cpu").glob("*.py")
+    )
+    imported = {
+        line.split()[1] for line in text.split("\n") if line.startswith(("import ", "from "))
+    }
+    own = {name for name in imported if name.startswith("wavegen")}
+    assert own and all(name.startswith("wavegen.engines.numba_cpu") for name in own)
+    assert not {name.split(".")[0] for name in imported} & {"keras", "tensorflow", "jax"}
+
+
 def test_a_control_is_one_number_or_one_per_row():
+    from wavegen.engines.reference import row_controls
+
     assert row_controls({"temperature": [0.5, 2.0], "top_p": 1.0}, 1) == {
         "temperature": 2.0,
         "top_p": 1.0,
     }
+
+
+def test_shape_of_a_configuration_is_whole_vectors():
+    from wavegen.engines.numba_cpu.packing import shape_of
+
+    shape = shape_of(make_config("wavenet", levels=33, residual_channels=20), 16, "int8")
+    assert (shape.bins, shape.residual, shape.pair, shape.chunk) == (48, 32, 2, 512)

@@ -1,4 +1,4 @@
-"""Ten hours of sound in bounded memory: indexing, baselines and a hundred training steps."""
+"""Sound without end in bounded memory: ten hours to learn from, an hour to draw."""
 
 import os
 import subprocess
@@ -59,3 +59,37 @@ def test_ten_hours_train_in_bounded_memory(tmp_path):
     growth = int(said.stdout.split("growth")[1])
     print(f"grew by {growth} MB")
     assert growth < 300
+
+
+HOUR = """
+import resource
+from wavegen import cli
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def draw(seconds):
+    command = ["sample", "-m", "model.safetensors", "--seed", "1", "-o", seconds, "-t", seconds]
+    assert cli.main(command) == 0
+draw("20s")
+before = peak()
+draw("60m")
+print("growth", peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kilobytes")
+def test_an_hour_is_drawn_in_bounded_memory(tmp_path):
+    from conftest import make_model
+
+    from wavegen import audio, models
+
+    models.save(tmp_path / "model.safetensors", make_model("wavenet", levels=64), {}, {})
+    said = subprocess.run(
+        [sys.executable, "-c", HOUR], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert said.returncode == 0, said.stderr
+    growth = int(said.stdout.split("growth")[1])
+    print(f"grew by {growth} MB")
+    assert growth < 50
+    (path,) = (tmp_path / "60m").iterdir()
+    assert audio.info(path).frames == 3604 * 8000

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from keras import ops
 
 from wavegen import backend
-from wavegen.streaming import CausalConv1D, RecurrentStack, one_pole, parameters, pure
+from wavegen.streaming import (
+    CausalConv1D,
+    RecurrentStack,
+    Ring,
+    one_pole,
+    ordered,
+    parameters,
+    pure,
+)
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3])
@@ -17,6 +25,52 @@ def test_causal_conv_keeps_the_contract(kernel_size, dilation):
     layer.build((None, None, 3))
     x = np.random.default_rng(0).standard_normal((2, 20, 3)).astype("float32")
     verify_contract(layer, x, remembers=dilation < 16)
+
+
+def built(kernel_size, dilation):
+    """Returns a convolution from 3 features to 5, and a signal for it."""
+    layer = CausalConv1D(5, kernel_size, dilation)
+    layer.build((None, None, 3))
+    return layer, np.random.default_rng(1).standard_normal((2, 60, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3, 5])
+@pytest.mark.parametrize("dilation", [1, 2, 5, 16])
+def test_a_ring_is_the_past_frame_by_frame(kernel_size, dilation):
+    """From silence or from the middle of a sound: same outputs, and the same past in the end."""
+    layer, x = built(kernel_size, dilation)
+    whole = np.asarray(layer(x))
+    for start in (0, 7):
+        state = layer.initial_state(2)
+        if start:
+            _, state = layer.step(x[:, :start], state)
+        turning = Ring(state, 0)
+        for t in range(start, 60):
+            y, turning = layer.step(x[:, t : t + 1], turning)
+            np.testing.assert_allclose(np.asarray(y), whole[:, t : t + 1], atol=2e-6)
+            _, state = layer.step(x[:, t : t + 1], state)
+            assert np.array_equal(np.asarray(ordered(turning)), np.asarray(state)), t
+        assert int(turning.position) == 60 - start
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_a_ring_at_a_wrong_position_gives_another_sound(kernel_size):
+    layer, x = built(kernel_size, 4)
+    _, state = layer.step(x[:, :50], layer.initial_state(2))
+    right, rows = np.asarray(layer(x))[:, 50:51], state
+    for position in range(layer.past):
+        y, _ = layer.step(x[:, 50:51], Ring(rows, position))
+        assert (np.abs(np.asarray(y) - right).max() > 1e-2) == (position > 0), position
+
+
+def test_a_ring_is_a_value_and_hears_one_frame():
+    layer, x = built(2, 4)
+    turning = Ring(layer.initial_state(2), 0)
+    kept = np.array(turning.rows)
+    layer.step(x[:, :1], turning)
+    assert np.array_equal(kept, np.asarray(turning.rows))
+    with pytest.raises(AssertionError, match="frame by frame"):
+        layer.step(x[:, :2], turning)
 
 
 def test_causal_conv_is_the_textbook_sum():

@@ -6,6 +6,7 @@ Everything else in the package is written in `keras.ops`. TensorFlow is always c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,16 +30,25 @@ def name() -> str:
     return backend
 
 
-def compiled(function: Callable) -> Callable:
-    """Returns the function compiled by XLA; arguments and results are (nests of) arrays."""
+def compiled(function: Callable, *fixed: Any) -> Callable:
+    """Returns the function compiled by XLA; arguments and results are (nests of) arrays.
+
+    Args:
+        function: of `fixed` and further arguments.
+        *fixed: its first arguments, known already: on TensorFlow a call then is quicker by
+            milliseconds, which it else spends on looking at every array of them.
+    """
     if name() == "jax":
         import jax
 
-        return jax.jit(function)
+        return functools.partial(jax.jit(function), *fixed)
     import tensorflow as tf
 
+    def rest(*args: Any, **kwargs: Any) -> Any:  # tf.function would take a partial apart
+        return function(*fixed, *args, **kwargs)
+
     tf.get_logger().setLevel("ERROR")  # its advice on retracing is not for our users
-    return tf.function(function, jit_compile=True, autograph=False)
+    return tf.function(rest if fixed else function, jit_compile=True, autograph=False)
 
 
 def value_and_gradient(function: Callable) -> Callable:

@@ -27,7 +27,7 @@ def uniforms(seed: int, variation: int, start: int, frames: int, shape: tuple) -
     """
     width = math.prod(shape)
     first, count = start * width, frames * width
-    generator = np.random.Philox(key=[seed, variation])
+    generator = np.random.Philox(key=np.array([seed, variation], np.uint64))
     generator.advance(first // 4)  # a counter yields four 64-bit words
     words = generator.random_raw(first % 4 + count)[first % 4 :]
     return ((words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(

@@ -19,14 +19,16 @@ silent. Signal to noise of a 997 Hz sine at 44.1 kHz, by its peak level:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from wavegen.config import Config, WaveNetConfig
 from wavegen.errors import UsageError
 from wavegen.framing import Shape, checked_channels, checked_frames, checked_signal
 from wavegen.stft import STFT, DecodeState, EncodeState
 
-__all__ = ["STFT", "Codec", "DecodeState", "EncodeState", "MuLaw", "snr_db"]
+__all__ = ["STFT", "Codec", "DecodeState", "EncodeState", "MuLaw", "codec_of", "snr_db"]
 
 
 def snr_db(reference: np.ndarray, decoded: np.ndarray) -> float:
@@ -150,3 +152,10 @@ class MuLaw:
 
 
 Codec = MuLaw | STFT
+
+
+def codec_of(config: Config) -> Any:
+    """Returns the codec, `MuLaw` or `STFT`, between audio and the frames of such a model."""
+    if isinstance(config, WaveNetConfig):
+        return MuLaw(config.levels, config.channels)
+    return STFT(config.n_fft, config.hop_length, config.channels, config.stereo)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from wavegen.errors import UsageError
 
@@ -24,6 +24,7 @@ def bounded(default: Any, low: float, high: float, help: str, choices: tuple = (
 class WaveNetConfig:
     """A dilated causal CNN over mu-law samples (van den Oord et al. 2016, arXiv:1609.03499)."""
 
+    controls: ClassVar[dict[str, float]] = {"temperature": 1.0, "top_p": 1.0}  # of drawing
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (right is drawn given left)")
     levels: int = bounded(256, 4, 4096, "mu-law levels; 256 is 8 bits, 1024 is cleaner")
@@ -53,11 +54,18 @@ class WaveNetConfig:
         """Samples in one frame: a WaveNet draws one at a time."""
         return 1
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Uniforms that one frame takes: one a channel."""
+        return (self.channels,)
+
 
 @dataclass(frozen=True)
 class SpectralLSTMConfig:
     """A stateful LSTM over real/imaginary STFT frames."""
 
+    # At temperature 1 the heavy tails of all coefficients drown the tones.
+    controls: ClassVar[dict[str, float]] = {"temperature": 0.7}
     sample_rate: int = bounded(22050, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
     n_fft: int = bounded(1024, 16, 65536, "samples in a frame; 1024 are 46 ms at 22.05 kHz")
@@ -85,6 +93,11 @@ class SpectralLSTMConfig:
         """Samples in one frame of the model's clock: one hop."""
         return self.hop_length
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Uniforms that one frame takes: a radius and an angle a complex coefficient."""
+        return (self.channels * self.n_fft // 2, 2)
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -110,7 +123,8 @@ CONFIGS: dict[str, type] = {"wavenet": WaveNetConfig, "spectral_lstm": SpectralL
 ALIASES = {"lstm": "spectral_lstm"}
 
 # family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
-# first minute, `small` for a laptop CPU, `base` for a GPU.
+# first minute, `small` for a laptop CPU, `base` for a GPU; `fullband` is the whole audible range,
+# drawn faster than real time on one core, in stereo too.
 PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "wavenet": {
         "tiny": (
@@ -119,6 +133,10 @@ PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
             dict(batch=4, window=2048, learning_rate=4e-3, warmup_steps=20, ema=0.99),
         ),
         "small": ({}, {}),
+        "fullband": (
+            dict(sample_rate=44100, levels=1024, cycles=2, layers_per_cycle=11, post_channels=128),
+            dict(batch=4, window=8192),
+        ),
         "base": (
             dict(sample_rate=22050, levels=1024, residual_channels=64, gate_channels=64)
             | dict(skip_channels=256),

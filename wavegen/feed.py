@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen import batches
+from wavegen.codec import codec_of
 from wavegen.config import TrainSettings
 from wavegen.dataset import Dataset
 
@@ -28,12 +29,12 @@ def feed(dataset: Dataset, family: Any, config: Any, settings: TrainSettings, st
 
     Args:
         dataset: the recordings, at the model's rate and channels.
-        family: the model's class: its codec, and whether it is trained on streams.
+        family: the model's class: whether it is trained on streams.
         config: of the model.
         settings: batch, window, augmentation and seed.
         step: the step's number, >= 0.
     """
-    codec = family.codec(config)
+    codec = codec_of(config)
     augment = batches.Augment(settings.gain_db, settings.polarity, settings.channel_swap)
     shared: dict[str, Any] = dict(
         batch=settings.batch, seed=settings.rng_seed, part="train", augment=augment

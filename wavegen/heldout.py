@@ -16,6 +16,7 @@ import numpy as np
 
 from wavegen import score
 from wavegen.baselines import SampleBaselines
+from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.dataset import Dataset
 from wavegen.engines.reference import Reference
@@ -81,7 +82,7 @@ class Judge:
     def __init__(self, model: keras.Model, yardsticks: Yardsticks, dataset: Dataset) -> None:
         """Encodes the held-out part, thinned out evenly to `VALIDATION_SECONDS`."""
         self.engine, self.yardsticks = Reference(model), yardsticks
-        codec = type(model).codec(model.config)
+        codec = codec_of(model.config)
         self.pieces = list(encoded(codec, dataset, "heldout", VALIDATION_SECONDS))
         self.baselines = joined([counted(yardsticks, yardsticks.values(p)) for p in self.pieces])
         self.seconds = 0.0  # the last judgement took
@@ -100,12 +101,19 @@ class Judge:
 
 
 def judge_frames(
-    engine: Reference, yardsticks: Yardsticks, pieces: Iterator[np.ndarray]
+    judges: dict[str, Any], yardsticks: Yardsticks, pieces: Iterator[np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns the cost per counted frame of the model and of every baseline over all pieces."""
+    """Returns the cost per counted frame of the model and of every baseline over all pieces.
+
+    Args:
+        judges: name to engine: the model, and the same at other precisions.
+        yardsticks: the model's.
+        pieces: frames `(time, features)`, each heard from silence.
+    """
     model, others = [], []
     for piece in pieces:
-        model.append(counted(yardsticks, {"model": yardsticks.cost(engine.log_prob(piece))}))
+        costs = {name: yardsticks.cost(judge.log_prob(piece)) for name, judge in judges.items()}
+        model.append(counted(yardsticks, costs))
         others.append(counted(yardsticks, yardsticks.values(piece)))
     return joined(model), joined(others)
 
@@ -118,6 +126,20 @@ def table(yardsticks: Yardsticks, model: dict, baselines: dict) -> list[score.Sc
 def verdict(yardsticks: Yardsticks, model: dict, baselines: dict) -> str:
     """Returns what the figures mean, in one plain sentence."""
     return score.verdict(model, baselines, yardsticks.block)
+
+
+def losses(yardsticks: Yardsticks, costs: dict[str, np.ndarray]) -> list[score.Score]:
+    """Returns by how much each further judge of the model does worse than the first."""
+    first, *others = costs
+    return [
+        score.Score(
+            name,
+            *score.gain(costs[first], costs[name], block=yardsticks.block),
+            len(costs[name]),
+            yardsticks.unit,
+        )
+        for name in others
+    ]
 
 
 def encoded(codec: Any, dataset: Dataset, part: str, seconds: float) -> Iterator[np.ndarray]:

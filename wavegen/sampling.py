@@ -1,4 +1,7 @@
-"""Continue a seed: prime a model on its sound, draw what follows, decode it block by block."""
+"""Continue a seed: prime a model on its sound, draw what follows, decode it block by block.
+
+A model file and a fast engine need no Keras here: the first sound is there at once.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
+from wavegen import engines
 from wavegen.chance import uniforms
-from wavegen.engines.reference import ENGINES
+from wavegen.codec import codec_of
 from wavegen.errors import UsageError
+from wavegen.nest import map_nest
 
-BLOCK_SECONDS = 0.125  # drawn in one call of an engine
+BLOCK_SECONDS = 0.02  # drawn in one call of an engine: short enough to play along
 
 
 @dataclass(frozen=True)
@@ -28,21 +32,20 @@ class Heard:
 class Sampler:
     """Draws sound from one model with one engine."""
 
-    def __init__(self, model: keras.Model, engine: str = "reference") -> None:
+    def __init__(self, model: Any, engine: str | None = None, precision: str | None = None) -> None:
         """Takes a snapshot of the model.
 
+        Args:
+            model: a `checkpoint.ModelFile`, or a Keras model of any family.
+            engine: "numba" or "reference"; None takes the fastest that runs the family.
+            precision: of the weights while drawing; None is the engine's default.
+
         Raises:
-            UsageError: no such engine.
+            UsageError: no such engine or precision.
         """
-        if engine not in ENGINES:
-            raise UsageError(f"{engine!r} is not an engine; there are {', '.join(ENGINES)}")
-        self.config, self.noise_shape, self.controls = (
-            model.config,
-            model.noise_shape,
-            type(model).controls,
-        )
-        self.codec = type(model).codec(model.config)
-        self.engine = ENGINES[engine](model)
+        self.config, self.controls = model.config, model.config.controls
+        self.codec = codec_of(model.config)
+        self.engine = engines.make(model, engine, precision)
 
     def listen(self, seed: np.ndarray, seconds: float | None = None) -> Heard:
         """Returns what the model remembers of a seed.
@@ -79,12 +82,14 @@ class Sampler:
         count: int = 1,
         rng_seed: int = 0,
         first_variation: int = 0,
+        block_seconds: float = BLOCK_SECONDS,
         **controls: Any,
     ) -> Iterator[np.ndarray]:
         """Yields blocks `(count, channels, samples)` of continuations, `seconds` long in all.
 
-        For a spectral model the first blocks begin `codec.delay_samples` before the seed's end,
-        where the last frames of the seed and the first drawn ones overlap.
+        Memory does not grow, however long. For a spectral model the first blocks begin
+        `codec.delay_samples` before the seed's end, where the last frames of the seed and the first
+        drawn ones overlap.
 
         Args:
             heard: of `listen`.
@@ -92,25 +97,26 @@ class Sampler:
             count: number of variations.
             rng_seed: with the variation's number it decides all chance.
             first_variation: number of the first variation.
+            block_seconds: length of a block; it does not change the sound.
             **controls: e.g. temperature=0.9; a sequence gives one per variation.
         """
         settings = self.check_controls(controls)
         wanted = round(seconds * self.config.sample_rate) + self.codec.delay_samples
         hop = self.codec.frame_samples
-        block = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop))
+        block = max(1, round(block_seconds * self.config.sample_rate / hop))
         rows = range(first_variation, first_variation + count)
 
         def repeat(array: Any) -> np.ndarray:
             return np.repeat(np.asarray(array), count, axis=0)
 
-        session = keras.tree.map_structure(repeat, heard.session)
-        decoding = keras.tree.map_structure(
+        voices = self.engine.open(map_nest(repeat, heard.session))
+        decoding = map_nest(
             lambda array: np.repeat(np.asarray(array)[None], count, axis=0), heard.decoding
         )
         position = heard.position
         while wanted > 0:
-            noise = [uniforms(rng_seed, v, position, block, self.noise_shape) for v in rows]
-            frames, session = self.engine.draw(session, np.stack(noise), **settings)
+            noise = [uniforms(rng_seed, v, position, block, self.config.noise_shape) for v in rows]
+            frames = voices.draw(np.stack(noise), **settings)
             signal, decoding = self.codec.decode_step(frames, decoding)
             yield signal[..., :wanted]
             position, wanted = position + block, wanted - block * hop

@@ -55,7 +55,7 @@ def table(
     """Returns the model's score, then the baselines' from worst to best.
 
     Args:
-        model: name to cost per frame, one entry.
+        model: name to cost per frame, the model's own first.
         baselines: name to cost of the same frames.
         block: frames of a bootstrap block.
         unit: what a cost is counted in.
@@ -78,7 +78,7 @@ def verdict(
     """Returns in one plain sentence what the model has learned.
 
     Args:
-        model: name to cost per frame, one entry.
+        model: name to cost per frame, the model's own first.
         baselines: name to cost of the same frames.
         block: frames of a bootstrap block.
     """

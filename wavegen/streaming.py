@@ -9,11 +9,25 @@ inputs, oldest first, as in Paine et al. 2016 (arXiv:1611.09482); recurrent laye
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
+
+
+class Ring(NamedTuple):
+    """A convolution's past as an engine may keep it in a loop: a step writes one row of it."""
+
+    rows: Any  # (batch, past, features); a past, oldest first, is the rows at position 0
+    position: Any  # int32 scalar >= 0: the oldest frame, the next one's place, modulo past
+
+
+def ordered(ring: Ring) -> Any:
+    """Returns the past `(batch, past, features)`, oldest frame first, that a ring holds."""
+    past = ring.rows.shape[1]
+    twice = ops.concatenate([ring.rows, ring.rows], axis=1)
+    return ops.slice(twice, ops.stack([0, ring.position % past, 0]), tuple(ring.rows.shape))
 
 
 class CausalConv1D(keras.layers.Layer):
@@ -50,12 +64,35 @@ class CausalConv1D(keras.layers.Layer):
         return ops.zeros((batch_size, self.past, self.input_features), dtype=self.compute_dtype)
 
     def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """Returns the output `(batch, time, filters)` and the latest `past` inputs."""
+        """Returns the output `(batch, time, filters)` and the latest `past` inputs.
+
+        Args:
+            x: `(batch, time, features)`.
+            state: the `past` inputs before `x`, oldest first; or, for one frame, their `Ring`.
+        """
+        if isinstance(state, Ring):
+            return self.turn(x, state)
         time, hop = x.shape[1], self.dilation_rate
         heard = ops.concatenate([state, x], axis=1)  # (batch, past + time, features)
         taps = [heard[:, tap * hop : tap * hop + time] for tap in range(self.kernel_size)]
-        y = ops.matmul(ops.concatenate(taps, axis=-1), self.kernel) + self.bias
-        return y, heard[:, time:]
+        return self.weigh(taps), heard[:, time:]
+
+    def weigh(self, taps: list[Any]) -> Any:
+        """Returns the output `(batch, time, filters)` of a block per tap, the oldest first."""
+        return ops.matmul(ops.concatenate(taps, axis=-1), self.kernel) + self.bias
+
+    def turn(self, x: Any, ring: Ring) -> tuple[Any, Ring]:
+        """Returns the output for one frame `(batch, 1, filters)` and the ring that has heard it."""
+        past, hop = self.past, self.dilation_rate
+        assert x.shape[1] == 1 and ring.rows.shape[1] == past, "a ring hears frame by frame"
+        starts = [(ring.position + tap * hop) % past for tap in range(self.kernel_size - 1)]
+        taps = [ops.slice(ring.rows, ops.stack([0, at, 0]), tuple(x.shape)) for at in starts]
+        y = self.weigh([*taps, x])
+        # 0 as long as y is a number. Since the row's place hangs on y, a compiler has to read the
+        # taps before it writes, and can write in place; left to itself it copies all rows.
+        after = ops.cast(ops.isnan(y[0, 0, 0]), "int32")
+        rows = ops.slice_update(ring.rows, ops.stack([0, starts[0] + after, 0]), x)
+        return y, Ring(rows, ring.position + 1)
 
     def call(self, x: Any) -> Any:
         """Returns the output for a whole signal that silence precedes."""

@@ -17,6 +17,7 @@ from keras import ops
 
 from wavegen import backend, config, heldout, optimizer
 from wavegen.checkpoint import Run, check_same, part_of
+from wavegen.codec import codec_of
 from wavegen.dataset import Dataset
 from wavegen.errors import DivergedError, OutputError
 from wavegen.feed import Feed, Prefetch, feed
@@ -76,7 +77,7 @@ class Session:
             self.yardsticks = heldout.Yardsticks.from_arrays(model_config, kept)
         else:
             plan.report({"event": "note", "text": "measuring the baselines on the recordings"})
-            codec = type(self.model).codec(model_config)
+            codec = codec_of(model_config)
             self.yardsticks = heldout.Yardsticks.fit(codec, model_config, dataset)
         self.model.start_from(self.yardsticks.baselines)
         self.layout = optimizer.Layout(self.model)

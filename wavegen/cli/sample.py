@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import contextlib
 import re
 import secrets
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavegen import __version__, audio, checkpoint, score
+from wavegen import __version__, audio, checkpoint
 from wavegen.cli.display import Console, Live, clock, hushed
+from wavegen.cli.play import Player
 from wavegen.errors import AudioError, Error, OutputError, UsageError
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
+BLOCK_SECONDS = 0.02  # drawn at a time where it is played at once
+FILE_SECONDS = 0.125  # and where it only goes into a file
 KEPT_BLOCKS = 240  # about half a minute, to tell what went wrong
 
 
@@ -37,11 +42,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     path = find_model(arguments, console)
     console.note(f"model: {path}")
     file = checkpoint.read_model(path)
-    with hushed():
-        from wavegen import models
-        from wavegen.sampling import Sampler
-
-        sampler = Sampler(models.load(file), arguments.engine)
+    player = Player.open(file.config, arguments) if arguments.play else None
+    sampler = prepare(file, arguments, console)
     controls: dict[str, Any] = {"temperature": temperatures} if temperatures else {}
     if arguments.top_p is not None:
         controls["top_p"] = arguments.top_p
@@ -49,13 +51,32 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     code = 0
     for seed in seeds:
         try:
-            continue_one(seed, sampler, file, controls, arguments, console)
+            continue_one(seed, sampler, file, controls, player, arguments, console)
         except Error as error:
             if len(seeds) == 1:
                 raise
             console.error(str(error))
             code = error.exit_code
     return code
+
+
+def prepare(file: checkpoint.ModelFile, arguments: argparse.Namespace, console: Console) -> Any:
+    """Returns a sampler that is ready to draw; compiling it, once on a machine, shows a line."""
+    from wavegen.sampling import Sampler
+
+    with hushed():
+        sampler = Sampler(file, arguments.engine, arguments.precision)
+    with ThreadPoolExecutor(1) as pool, console.live("compiling") as live:
+        work, began = pool.submit(sampler.engine.warm_up), time.monotonic()
+        while not work.done():
+            concurrent.futures.wait([work], 0.25)
+            taken = time.monotonic() - began
+            if 1.0 <= taken < 1.25:
+                console.note("compiling the engine for this machine, once: about half a minute")
+            if taken >= 1.0:
+                live.update(min(taken / 30, 0.99), f"{taken:.0f} s")
+        work.result()
+    return sampler
 
 
 def find_model(arguments: argparse.Namespace, console: Console) -> Path:
@@ -89,6 +110,7 @@ def continue_one(
     sampler: Any,
     file: checkpoint.ModelFile,
     controls: dict[str, Any],
+    player: Player | None,
     arguments: argparse.Namespace,
     console: Console,
 ) -> None:
@@ -114,7 +136,8 @@ def continue_one(
                 )
                 for variation, path in enumerate(paths)
             ]
-            drawn = draw(sampler, heard, writers, controls, arguments, live)
+            outputs = [*writers, *([stack.enter_context(player)] if player else [])]
+            drawn = draw(sampler, heard, outputs, controls, arguments, live)
     except KeyboardInterrupt:
         console.note("what was drawn so far is kept")
         for path in paths:
@@ -122,6 +145,10 @@ def continue_one(
                 console.result(str(path))
         raise
     taken = time.monotonic() - began
+    if player and player.broken:
+        console.warning(f"stopped playing: {player.broken}; the file is whole")
+    elif player and player.underruns:
+        console.warning(f"playing fell behind {player.underruns} times; the file is whole")
     console.note(
         f"{arguments.count} x {arguments.seconds:g} s in {clock(taken)} "
         f"({arguments.count * arguments.seconds / taken:.2f} x real time), seed {arguments.seed}"
@@ -134,7 +161,7 @@ def continue_one(
 def draw(
     sampler: Any,
     heard: np.ndarray,
-    writers: list[audio.Writer],
+    outputs: list[Any],
     controls: dict[str, Any],
     arguments: argparse.Namespace,
     live: Live,
@@ -144,8 +171,8 @@ def draw(
     # The stream begins `delay` samples before the seed's end, where both overlap.
     skip = 0 if arguments.with_prime and heard.shape[1] >= delay else delay
     if arguments.with_prime:
-        for writer in writers:
-            writer.write(heard[:, : max(0, heard.shape[1] - delay)])
+        for output in outputs:
+            output.write(heard[:, : max(0, heard.shape[1] - delay)])
     began, done, total = time.monotonic(), -delay, round(arguments.seconds * rate)
     kept: list[np.ndarray] = []
     blocks = sampler.stream(
@@ -153,13 +180,14 @@ def draw(
         arguments.seconds,
         count=arguments.count,
         rng_seed=arguments.seed,
+        block_seconds=BLOCK_SECONDS if arguments.play else FILE_SECONDS,
         **controls,
     )
     for block in blocks:
         new = block[..., min(skip, block.shape[-1]) :]
         skip -= block.shape[-1] - new.shape[-1]
-        for writer, signal in zip(writers, new, strict=True):
-            writer.write(signal)
+        for i, output in enumerate(outputs):
+            output.write(new[min(i, len(new) - 1)])  # a player comes last
         kept = [*kept, new][-KEPT_BLOCKS:]
         done += block.shape[-1]
         speed = max(done, 0) / rate / (time.monotonic() - began)
@@ -265,6 +293,8 @@ def tell_collapse(
     """Warns of results that are noise, silence, one tone or much too loud."""
     if not np.abs(music).max() > 1e-4:
         return
+    from wavegen import score
+
     for path, signal in zip(paths, drawn, strict=True):
         if found := score.collapse(signal, music, rate):
             console.warning(f"{audio.shown(path)}: {'; '.join(found)}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from wavegen import audio, checkpoint, listing
 from wavegen.cli.display import Console, hushed
+from wavegen.codec import codec_of
 from wavegen.errors import AudioError, Error
 
 
@@ -25,19 +26,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not files:
         raise AudioError(f"{' '.join(arguments.files)}: no sound files there; name a WAV to score")
     with hushed():
-        from wavegen import heldout, models
-        from wavegen.engines.reference import Reference
+        from wavegen import engines, heldout
 
-        model = models.load(file)
+        judges = {"model": engines.make(file, arguments.engine or "reference", "float32")}
+        for precision in arguments.precision or []:
+            judges[f"model in {precision}"] = engines.make(file, "numba", precision)
     arrays = checkpoint.part_of(file.tensors, "baselines/")
     yardsticks = heldout.Yardsticks.from_arrays(file.config, arrays)
-    engine, codec, code = Reference(model), type(model).codec(file.config), 0
+    codec, code = codec_of(file.config), 0
     found: list[tuple[str, dict, dict]] = []
     for sound in files:
         try:
             with console.live(f"scoring {audio.shown(sound)}"):
                 frames = pieces(sound, codec, file.config)
-                found.append((str(sound), *heldout.judge_frames(engine, yardsticks, frames)))
+                found.append((str(sound), *heldout.judge_frames(judges, yardsticks, frames)))
         except Error as error:
             if len(files) == 1:
                 raise
@@ -51,12 +53,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         others = heldout.joined([one[2] for one in found])
         found.append((f"all {len(found)} files", costs, others))
     for name, costs, others in found:
-        scores = heldout.table(yardsticks, costs, others)
-        verdict = heldout.verdict(yardsticks, costs, others)
-        rows.append({"file": name, "scores": [dataclasses.asdict(s) for s in scores]})
-        rows[-1]["verdict"] = verdict
+        model, losses = {"model": costs["model"]}, heldout.losses(yardsticks, costs)
+        scores = heldout.table(yardsticks, model, others)
+        verdict = heldout.verdict(yardsticks, model, others)
+        row: dict[str, Any] = {"file": name, "scores": [dataclasses.asdict(s) for s in scores]}
+        rows.append(row | {"verdict": verdict, "losses": [dataclasses.asdict(s) for s in losses]})
         if not arguments.json:
-            show(name, scores, verdict, console)
+            show(name, scores, verdict, losses, console)
     if arguments.json:
         console.result(json.dumps(rows, indent=2))
     return code
@@ -82,12 +85,16 @@ def pieces(path: Path, codec: Any, config: Any) -> Iterator[np.ndarray]:
     yield frames_of(codec, kept)
 
 
-def show(name: str, scores: list[Any], verdict: str, console: Console) -> None:
-    """Prints one table and its sentence."""
+def show(name: str, scores: list[Any], verdict: str, losses: list[Any], console: Console) -> None:
+    """Prints one table, its sentence, and what other precisions cost."""
     rows = [
         [score.name, f"{score.mean:.3f}", f"{score.low:.3f} .. {score.high:.3f}"]
         for score in scores
     ]
     console.result(name)
     console.table(["", scores[0].unit, "95 % interval"], rows, to_stdout=True)
-    console.result(f"{verdict}\n")
+    console.result(verdict)
+    for loss in losses:
+        between = f"{loss.low:+.5f} .. {loss.high:+.5f}"
+        console.result(f"{loss.name}: {loss.mean:+.5f} {loss.unit} ({between})")
+    console.result("")

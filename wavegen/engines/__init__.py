@@ -1,1 +1,76 @@
-"""Engines draw frames from a model; the reference runs every family."""
+"""Engines draw frames from a model: the reference runs every family, a fast one few.
+
+Every engine has `prime(frames, session)`, `draw(session, noise, **controls)`, `logits` or
+`log_prob` of given frames, and the same sessions: `(last frame, model state)`, values that one
+engine can take over from another in the middle of a phrase. A fast engine imports nothing of
+wavegen and nothing of Keras: arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wavegen.codec import codec_of
+from wavegen.config import family_of, nearest
+from wavegen.errors import UsageError
+from wavegen.modelfile import ModelFile
+
+FAST = {"wavenet": "numba"}  # family -> the engine to prefer
+
+
+def reference(model: Any, precision: str | None) -> Any:
+    """Returns the reference engine of a Keras model, or of the model that a file holds."""
+    from wavegen.engines.reference import Reference
+
+    if precision not in (None, "float32"):
+        raise UsageError(f"the reference engine has no {precision}; it has float32")
+    if isinstance(model, ModelFile):
+        from wavegen import models
+
+        model = models.load(model)
+    return Reference(model)
+
+
+def numba(model: Any, precision: str | None) -> Any:
+    """Returns the compiled WaveNet engine; of a file's model without importing Keras."""
+    from wavegen.engines.numba_cpu import PRECISIONS, NumbaCPU
+
+    if family_of(model.config) != "wavenet":
+        raise UsageError(f"the numba engine draws a wavenet, not a {family_of(model.config)}")
+    if precision is not None and precision not in PRECISIONS:
+        hint = nearest(precision, PRECISIONS)
+        raise UsageError(
+            f"{precision!r} is not a precision{hint}; there are {', '.join(PRECISIONS)}"
+        )
+    if isinstance(model, ModelFile):
+        named = {k: v for k, v in model.tensors.items() if k.startswith("weights/")}
+    else:
+        from wavegen.models import named_weights
+
+        named = named_weights(model)
+    weights = {name.removeprefix("weights/"): value for name, value in named.items()}
+    codec = codec_of(model.config)
+    return NumbaCPU(model.config, weights, codec.values, codec.edges, precision=precision)
+
+
+ENGINES: dict[str, Callable[[Any, str | None], Any]] = {"reference": reference, "numba": numba}
+
+
+def make(model: Any, engine: str | None = None, precision: str | None = None) -> Any:
+    """Returns an engine with a snapshot of a model's weights.
+
+    Args:
+        model: a Keras model of any family, or a `ModelFile`.
+        engine: a key of `ENGINES`; None takes the fastest that runs the family here.
+        precision: float32, bfloat16 or int8; None is the engine's default.
+
+    Raises:
+        UsageError: no such engine or precision, or one that cannot run this family.
+    """
+    if engine is None:
+        engine = FAST.get(family_of(model.config), "reference")
+    if engine not in ENGINES:
+        hint = nearest(engine, ENGINES)
+        raise UsageError(f"{engine!r} is not an engine{hint}; there are {', '.join(ENGINES)}")
+    return ENGINES[engine](model, precision)

@@ -7,6 +7,7 @@ call a block, its chance handed in as an array.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -14,7 +15,8 @@ import numpy as np
 from keras import ops
 
 from wavegen import backend
-from wavegen.streaming import parameters, pure
+from wavegen.errors import UsageError
+from wavegen.streaming import Ring, ordered, parameters, pure
 
 
 class Reference:
@@ -25,18 +27,35 @@ class Reference:
     how many were asked for.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        """Takes a snapshot of the model's parameters; later changes of the model are not seen."""
-        self.model = model
+    def __init__(self, model: keras.Model, together: bool = False) -> None:
+        """Takes a snapshot of the model's parameters; later changes of the model are not seen.
+
+        Args:
+            model: of any family.
+            together: hear and draw all rows of a batch in one computation. Many streams are then
+                faster, but a variation depends, by rounding, on how many were asked for. Rows that
+                differ in a control are drawn one after the other all the same.
+        """
+        self.model, self.together = model, together
         self.params = parameters(model)
         self.step, self.draw_frame = pure(model, "step"), pure(model, "draw")
-        self.judge = pure(model, "log_prob")
+        self.judge, self.spell = pure(model, "log_prob"), pure(model, "logits")
+        # Convolutions' pasts become rings while a block is drawn; a recurrent family has none.
+        self.map_pasts = getattr(model, "map_pasts", lambda function, state: state)
         # A WaveNet's one long step is a few large operations; an LSTM's is a loop over time, which
         # only a compiler makes fast.
-        self.listen = backend.compiled(self.step) if model.carries_state else self.step
+        wrap = backend.compiled if model.carries_state else functools.partial
+        self.listen = wrap(self.step, self.params)
         self.block = 16384 if model.config.frame_samples == 1 else 256  # frames scored in one call
         self._loops: dict[tuple, Any] = {}  # compiled loops, by the controls they fix
         self._scorer: Any = None
+
+    def warm_up(self) -> None:
+        """Does nothing: what is compiled depends on what is drawn."""
+
+    def open(self, session: Any) -> Voices:
+        """Returns voices that go on from a session, for many short draws; it is not changed."""
+        return Voices(self, session)
 
     def prime(self, frames: np.ndarray, session: Any = None) -> Any:
         """Returns the session after hearing frames.
@@ -45,16 +64,53 @@ class Reference:
             frames: `(batch, time, features)`, time >= 1.
             session: of an earlier `prime` or `draw`, which the frames continue.
         """
-        rows = []
-        for row in range(len(frames)):
-            heard, state = frames[row : row + 1], self.model.initial_state(1)
-            if session is not None:
-                last, state = row_of(session, row)
-                heard = np.concatenate([np.asarray(last), heard], axis=1)
+        sessions = []
+        for rows in self.parts(len(frames)):
+            heard, state = self.resumed(frames[rows], session, rows)
             if heard.shape[1] > 1:
-                _, state = self.listen(self.params, ops.convert_to_tensor(heard[:, :-1]), state)
-            rows.append((ops.convert_to_tensor(heard[:, -1:]), state))
-        return joined(rows)
+                _, state = self.listen(ops.convert_to_tensor(heard[:, :-1]), state)
+            sessions.append((heard[:, -1:], state))
+        return joined(sessions)
+
+    def logits(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
+        """Returns teacher-forced logits and the session after the frames.
+
+        Args:
+            frames: int32 `(batch, time, channels)`; time >= 2, or >= 1 after a session.
+            session: of an earlier call of any verb, which the frames continue.
+
+        Returns:
+            float32 `(batch, time - 1, channels, levels)`: of each frame but the first, given those
+            before it (the right sample given the left one of its instant); after a session of each
+            frame, `time` of them. And the session.
+
+        Raises:
+            UsageError: a family without levels, or too few frames.
+        """
+        if not hasattr(self.model, "logits"):
+            raise UsageError(f"{type(self.model).family} has no logits; compare its log_prob")
+        if frames.shape[1] < 2 and session is None:
+            raise UsageError(f"{frames.shape[1]} frames have no logits; give 2, or a session")
+        found, sessions = [], []
+        for rows in self.parts(len(frames)):
+            heard, state = self.resumed(frames[rows], session, rows)
+            y, state = self.listen(ops.convert_to_tensor(heard[:, :-1]), state)
+            found.append(self.spell(self.params, y, ops.convert_to_tensor(heard[:, 1:])))
+            sessions.append((heard[:, -1:], state))
+        return np.concatenate([np.asarray(part) for part in found]), joined(sessions)
+
+    def parts(self, batch: int, controls: dict[str, Any] | None = None) -> list[slice]:
+        """Returns the rows of a batch that one computation takes, for each computation."""
+        if self.together and all(np.ndim(value) == 0 for value in (controls or {}).values()):
+            return [slice(0, batch)]
+        return [slice(row, row + 1) for row in range(batch)]
+
+    def resumed(self, frames: np.ndarray, session: Any, rows: slice) -> tuple[np.ndarray, Any]:
+        """Returns all frames not yet heard, a session's last one first, and the state before."""
+        if session is None:
+            return frames, self.model.initial_state(len(frames))
+        last, state = rows_of(session, rows)
+        return np.concatenate([last, frames], axis=1), state
 
     def log_prob(self, frames: np.ndarray) -> np.ndarray:
         """Returns the log-probability, nats `(time - 1, values)`, of every frame but the first.
@@ -66,7 +122,7 @@ class Reference:
             frames: `(time, features)` of one recording, heard from silence.
         """
         if self._scorer is None:
-            self._scorer = backend.compiled(self.scored)
+            self._scorer = backend.compiled(self.scored)  # the judge of a run changes `params`
         block, total = self.block, len(frames) - 1
         state = self.model.initial_state(1)
         found = []
@@ -91,33 +147,41 @@ class Reference:
             noise: uniforms `(batch, time, *noise_shape)`.
             **controls: of the family, e.g. temperature; one number, or one per row.
         """
-        rows = []
-        for row in range(len(noise)):
-            one, own = row_of(session, row), row_controls(controls, row)
-            rows.append(self.draw_row(one, noise[row : row + 1], own))
-        frames = np.concatenate([np.asarray(row[0]) for row in rows])
-        return frames, joined([row[1] for row in rows])
+        found, sessions, session = [], [], backend.to_numpy(session)
+        for rows in self.parts(len(noise), controls):
+            own = row_controls(controls, rows.start)
+            frames, following = self.draw_rows(rows_of(session, rows), noise[rows], own)
+            found.append(frames)
+            sessions.append(following)
+        return np.concatenate([np.asarray(frames) for frames in found]), joined(sessions)
 
-    def draw_row(self, session: Any, noise: np.ndarray, controls: dict[str, float]) -> Any:
-        """Returns frames and session of one row; the loop runs inside one compiled call."""
+    def draw_rows(self, session: Any, noise: np.ndarray, controls: dict[str, float]) -> Any:
+        """Returns frames and session of some rows; the loop runs inside one compiled call."""
         # top-p sorts every distribution: left out of the loop when it has nothing to do.
         fixed = tuple(name for name in ("top_p",) if controls.get(name) == 1.0)
         free = {name: np.float32(v) for name, v in controls.items() if name not in fixed}
         if fixed not in self._loops:
-            self._loops[fixed] = backend.compiled(self.loop)
+            self._loops[fixed] = backend.compiled(self.loop, self.params)
         free = {name: ops.convert_to_tensor(value) for name, value in free.items()}
-        return self._loops[fixed](self.params, session, ops.convert_to_tensor(noise), free)
-
-    def loop(self, params: Any, session: Any, noise: Any, controls: dict) -> Any:
-        """Draws frame after frame, `noise.shape[1]` of them."""
-        last, state = session
+        # For a block of one frame the compiler would make other code, which rounds otherwise.
         time = noise.shape[1]
-        frames = ops.zeros((1, time, last.shape[-1]), dtype=last.dtype)
+        noise = np.pad(noise, [(0, 0), (0, int(time == 1)), *[(0, 0)] * (noise.ndim - 2)])
+        tensors = ops.convert_to_tensor(noise), ops.convert_to_tensor(time, "int32")
+        frames, session = self._loops[fixed](session, *tensors, free)
+        return frames[:, :time], session
+
+    def loop(self, params: Any, session: Any, noise: Any, time: Any, controls: dict) -> Any:
+        """Draws frame after frame, `time` of them, as many as there is noise for."""
+        last, state = session
+        batch, map_pasts = noise.shape[0], self.map_pasts
+        frames = ops.zeros((batch, noise.shape[1], last.shape[-1]), dtype=last.dtype)
 
         def body(t: Any, last: Any, state: Any, frames: Any) -> Any:
-            y, state = self.step(params, last, state)
+            # Carried are the rings' rows; the frame's number is the position of all of them.
+            y, state = self.step(params, last, map_pasts(lambda rows: Ring(rows, t), state))
+            state = map_pasts(lambda heard: heard.rows, state)
             at = ops.stack([0, t, *[0] * (len(noise.shape) - 2)])
-            now = ops.slice(noise, at, (1, 1, *noise.shape[2:]))
+            now = ops.slice(noise, at, (batch, 1, *noise.shape[2:]))
             last = ops.cast(self.draw_frame(params, y, now, **controls), last.dtype)
             start = ops.stack([0, t, 0])
             return t + 1, last, state, ops.slice_update(frames, start, last)
@@ -125,17 +189,35 @@ class Reference:
         _, last, state, frames = ops.while_loop(
             lambda t, *_: t < time, body, (ops.convert_to_tensor(0, "int32"), last, state, frames)
         )
-        return frames, (last, state)
+        return frames, (last, map_pasts(lambda rows: ordered(Ring(rows, time)), state))
 
 
-def row_of(session: Any, row: int) -> Any:
-    """Returns a session of one row out of a session of several."""
-    return keras.tree.map_structure(lambda array: array[row : row + 1], session)
+class Voices:
+    """Streams in the middle of being drawn."""
+
+    def __init__(self, drawer: Reference, session: Any) -> None:
+        """Begins with a session."""
+        self.drawer, self.now = drawer, session
+
+    def session(self) -> Any:
+        """Returns the session as it stands."""
+        return self.now
+
+    def draw(self, noise: np.ndarray, **controls: Any) -> np.ndarray:
+        """Returns the next frames `(batch, time, features)`; see `Reference.draw`."""
+        frames, self.now = self.drawer.draw(self.now, noise, **controls)
+        return frames
+
+
+def rows_of(session: Any, rows: slice) -> Any:
+    """Returns a session of some rows out of a session of several."""
+    return keras.tree.map_structure(lambda array: np.asarray(array)[rows], session)
 
 
 def joined(sessions: list[Any]) -> Any:
-    """Returns a session of all rows."""
-    return keras.tree.map_structure(lambda *parts: ops.concatenate(parts, axis=0), *sessions)
+    """Returns a session of all rows, of NumPy arrays: cutting it needs no call of the backend."""
+    sessions = backend.to_numpy(sessions)
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *sessions)
 
 
 def row_controls(controls: dict[str, Any], row: int) -> dict[str, float]:
@@ -144,6 +226,3 @@ def row_controls(controls: dict[str, Any], row: int) -> dict[str, float]:
         name: float(value if np.ndim(value) == 0 else value[row])
         for name, value in controls.items()
     }
-
-
-ENGINES: dict[str, type] = {"reference": Reference}

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from wavegen.codec import STFT
 from wavegen.config import SpectralLSTMConfig
 from wavegen.streaming import RecurrentStack
 
@@ -36,7 +35,6 @@ class SpectralLSTM(keras.Model):
     carries_state = True  # trained on contiguous streams, by truncated back-propagation
     settling = 0
     unit = "nats per coefficient"
-    controls = {"temperature": 0.7}  # at 1 the heavy tails of all coefficients drown the tones
 
     def __init__(self, config: SpectralLSTMConfig, **kwargs: Any) -> None:
         """Builds the network for a configuration that `wavegen.config.build` has checked."""
@@ -64,16 +62,6 @@ class SpectralLSTM(keras.Model):
         )
         self.log_error = self.add_weight(shape=shape, initializer="zeros", name="log_error")
         self.built = True
-
-    @classmethod
-    def codec(cls, config: SpectralLSTMConfig) -> STFT:
-        """Returns the codec between audio and this model's frames."""
-        return STFT(config.n_fft, config.hop_length, config.channels, config.stereo)
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Uniforms that one frame takes: a radius and an angle a complex coefficient."""
-        return (self.coefficients, 2)
 
     def start_from(self, baselines: Any) -> None:
         """Takes over the scale of each coefficient from fitted `baselines.FrameBaselines`."""

@@ -8,13 +8,14 @@ arXiv:1810.11846), so that an untrained network already knows what linear predic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from wavegen.codec import MuLaw
+from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.models.predictor import AdaptivePredictor, logistic_log_prob
 from wavegen.streaming import CausalConv1D
@@ -58,13 +59,12 @@ class WaveNet(keras.Model):
     carries_state = False  # trained on random windows that silence precedes
     settling = 256  # samples at a window's start, before the predictor knows the level: not counted
     unit = "bits per sample"
-    controls = {"temperature": 1.0, "top_p": 1.0}
 
     def __init__(self, config: WaveNetConfig, **kwargs: Any) -> None:
         """Builds the network for a configuration that `wavegen.config.build` has checked."""
         super().__init__(name=self.family, **kwargs)
         self.config = config
-        codec = MuLaw(config.levels, config.channels)
+        codec: Any = codec_of(config)
         self._values = np.asarray(codec.values, "float32")
         self._edges = np.asarray(codec.edges, "float32")
         residual, post, channels = config.residual_channels, config.post_channels, config.channels
@@ -110,16 +110,6 @@ class WaveNet(keras.Model):
             self.predictor.build((1, 1, channels))
         self.built = True
 
-    @classmethod
-    def codec(cls, config: WaveNetConfig) -> MuLaw:
-        """Returns the codec between audio and this model's frames."""
-        return MuLaw(config.levels, config.channels)
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Uniforms that one frame takes: one a channel."""
-        return (self.config.channels,)
-
     def initial_state(self, batch_size: int) -> Any:
         """Returns the state after endless silence: (a past per block, the predictor's state)."""
         blocks = tuple(block.initial_state(batch_size) for block in self.blocks)
@@ -150,6 +140,11 @@ class WaveNet(keras.Model):
         skip = ops.relu(self.skip(ops.concatenate(gates, axis=-1)))
         y = ops.concatenate([self.post(skip), *expected], axis=-1)
         return y, (tuple(following), predictor)
+
+    def map_pasts(self, function: Callable, state: Any) -> Any:
+        """Returns the state with `function(past)` in the place of each convolution's past."""
+        blocks, predictor = state
+        return tuple(function(past) for past in blocks), predictor
 
     def call(self, x: Any) -> Any:
         """Returns `step(x, initial_state)[0]`."""

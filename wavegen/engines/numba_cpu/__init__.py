@@ -1,0 +1,15 @@
+"""The fast engine of the WaveNet on a CPU: one compiled function, no Keras, nothing of wavegen.
+
+`engine` has the verbs, `kernel` and `head` the network, `product` and `tile` the matrix products
+they stand on, `packing` lays the weights out for them, `streams` what a stream remembers.
+Sessions are those of the reference, `(last frame, model state)`, so that either can take over from
+the other; ring buffers exist only inside `Voices`.
+"""
+
+from __future__ import annotations
+
+from wavegen.engines.numba_cpu.engine import NumbaCPU
+from wavegen.engines.numba_cpu.lanes import Lanes
+from wavegen.engines.numba_cpu.packing import PRECISIONS
+
+__all__ = ["PRECISIONS", "Lanes", "NumbaCPU"]

@@ -1,0 +1,221 @@
+"""The engine: sessions in, frames out; streams in groups, groups spread over the cores."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from wavegen.engines.numba_cpu import kernel, streams
+from wavegen.engines.numba_cpu.kernel import DRAW, JUDGE, LISTEN
+from wavegen.engines.numba_cpu.lanes import Lanes
+from wavegen.engines.numba_cpu.packing import packed, shape_of
+
+BLOCK = 16384  # frames of one call, at most, so that Ctrl-C is heard
+GROUP = 8  # streams of one call of the kernel: more do not fit into the first cache
+
+
+class NumbaCPU:
+    """Draws from a WaveNet, given as arrays."""
+
+    def __init__(
+        self,
+        config: Any,
+        weights: dict[str, Any],
+        values: np.ndarray,
+        edges: np.ndarray,
+        *,
+        precision: str | None = None,
+        threads: int | None = None,
+        lanes: Lanes | None = None,
+    ) -> None:
+        """Packs a copy of the weights.
+
+        Args:
+            config: of a WaveNet, any object with its fields.
+            weights: the model's variables by name, e.g. "block_0/dilated/kernel".
+            values: float32 (levels,), the sample each level stands for.
+            edges: float32 (levels - 1,), the thresholds between levels.
+            precision: float32; bfloat16, of weights and of what they are multiplied with; or int8,
+                of weights with a scale an output, multiplied with int16. Sums are float32. None
+                takes the fastest that costs less than 0.005 bits a sample: int8, where there are
+                vectors.
+            threads: cores to spread several streams over; None takes all.
+            lanes: what to compile for; None is the best of this processor.
+        """
+        self.config, self.threads = config, threads or cores()
+        self.lanes = lanes or Lanes.here()
+        self.precision = precision or ("int8" if self.lanes.width > 1 else "float32")
+        self.shape = shape_of(config, self.lanes.width, self.precision)
+        self.weights = packed(config, self.shape, weights, values, edges, self.precision)
+        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+
+    def silence(self, batch: int) -> Any:
+        """Returns the model's state after endless silence, as the reference has it."""
+        config = self.config
+        pasts = [(config.kernel_size - 1) * dilation for dilation in config.dilations]
+        width = config.residual_channels
+        blocks = tuple(np.zeros((batch, past, width), np.float32) for past in pasts)
+        if not config.predictor_order:
+            return blocks, ()
+        past, one, again = (
+            np.zeros((batch, time, config.channels), np.float32)
+            for time in (config.predictor_order, 1, 1)
+        )
+        return blocks, (past, one, again)
+
+    def warm_up(self) -> None:
+        """Compiles the kernel, half a minute once on a machine, or fetches it from the cache."""
+        frames = np.zeros((1, 2, self.config.channels), np.int32)
+        self.prime(frames)
+
+    def open(self, session: Any) -> Voices:
+        """Returns voices that go on from a session, for many short draws; it is not changed."""
+        return Voices(self, session)
+
+    def prime(self, frames: np.ndarray, session: Any = None) -> Any:
+        """Returns the session after hearing frames.
+
+        Args:
+            frames: int32 `(batch, time, channels)`, time >= 1.
+            session: of an earlier call, which the frames continue.
+        """
+        frames = np.asarray(frames, np.int32)
+        if session is None:
+            session, frames = (frames[:, :1], self.silence(len(frames))), frames[:, 1:]
+        voices = self.open(session)
+        voices.hear(frames, LISTEN)
+        return voices.session()
+
+    def draw(self, session: Any, noise: np.ndarray, **controls: Any) -> tuple[np.ndarray, Any]:
+        """Returns the next frames, int32 `(batch, time, channels)`, and the session after them.
+
+        Args:
+            session: of `prime` or an earlier `draw`, batch rows.
+            noise: uniforms `(batch, time, channels)`.
+            **controls: temperature and top_p; one number, or one per row.
+        """
+        voices = self.open(session)
+        frames = voices.draw(noise, **controls)
+        return frames, voices.session()
+
+    def log_prob(self, frames: np.ndarray) -> np.ndarray:
+        """Returns the log-probability, nats `(time - 1, channels)`, of every frame but the first.
+
+        Args:
+            frames: int32 `(time, channels)` of one recording, heard from silence.
+        """
+        frames = np.asarray(frames, np.int32)[None]
+        return self.open((frames[:, :1], self.silence(1))).hear(frames[:, 1:], JUDGE)[0][0]
+
+    def logits(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
+        """Returns logits `(batch, time - 1, channels, levels)` of all frames but the first.
+
+        Args:
+            frames: int32 `(batch, time, channels)`, time >= 2.
+            session: of an earlier call, which the frames continue; then all of them are counted.
+        """
+        frames = np.asarray(frames, np.int32)
+        if session is None:
+            session, frames = (frames[:, :1], self.silence(len(frames))), frames[:, 1:]
+        voices = self.open(session)
+        _, logits = voices.hear(frames, JUDGE, keep_logits=True)
+        return logits, voices.session()
+
+
+class Voices:
+    """Streams in the middle of being drawn: what a session was, with rings that turn in place."""
+
+    def __init__(self, engine: NumbaCPU, session: Any) -> None:
+        """Copies a session into rings, a few rows in each group."""
+        self.engine = engine
+        last, (blocks, moment) = session
+        self.last = np.array(last, np.int32)
+        batch = len(self.last)
+        size = min(GROUP, -(-batch // engine.threads))
+        self.parts = [slice(at, min(at + size, batch)) for at in range(0, batch, size)]
+        self.states, self.rooms = [], []
+        for part in self.parts:
+            rows = [tuple(np.asarray(a)[part] for a in arrays) for arrays in (blocks, moment)]
+            self.states.append(streams.rings(engine.shape, engine.precision, rows))
+            room = streams.scratch(engine.shape, engine.precision, part.stop - part.start)
+            self.rooms.append(room)
+
+    def session(self) -> Any:
+        """Returns the session as it stands: a value of its own."""
+        engine = self.engine
+        rows = [
+            streams.unrolled(engine.shape, engine.precision, state, engine.config)
+            for state in self.states
+        ]
+        blocks, moment = (
+            tuple(np.concatenate(arrays) for arrays in zip(*(row[i] for row in rows), strict=True))
+            for i in (0, 1)
+        )
+        return self.last.copy(), (blocks, moment)
+
+    def draw(self, noise: np.ndarray, **controls: Any) -> np.ndarray:
+        """Returns the next frames, int32 `(batch, time, channels)`; see `NumbaCPU.draw`."""
+        batch, time, channels = noise.shape
+        given = [controls.get(name, 1.0) for name in ("temperature", "top_p")]
+        rows = np.stack([np.broadcast_to(value, (batch,)) for value in given], -1)
+        tokens = np.zeros((batch, time + 1, channels), np.int32)
+        tokens[:, :1] = self.last
+        empty = np.zeros((batch, 0, channels), np.float32)
+        # A copy: an array that must not be written to would be another type, compiled for again.
+        noise, rows = np.array(noise, np.float32, order="C"), rows.astype(np.float32)
+        self.run(tokens, noise, rows, DRAW, empty, empty[..., None])
+        return tokens[:, 1:]
+
+    def hear(
+        self, frames: np.ndarray, mode: int, keep_logits: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Hears frames; returns nats `(batch, time, channels)` and logits, where they are kept."""
+        batch, time, channels = frames.shape
+        levels = self.engine.config.levels if keep_logits else 0
+        empty, rows = np.zeros((batch, 0, channels), np.float32), np.ones((batch, 2), np.float32)
+        found = [(empty, np.zeros((batch, 0, channels, levels), np.float32))]
+        for start in range(0, time, BLOCK):
+            tokens = np.concatenate([self.last, frames[:, start : start + BLOCK]], axis=1)
+            tokens = np.ascontiguousarray(tokens)  # another layout would be compiled for again
+            size = (batch, tokens.shape[1] - 1 if mode == JUDGE else 0, channels)
+            nats, logits = np.zeros(size, np.float32), np.zeros((*size, levels), np.float32)
+            self.run(tokens, empty, rows, mode, nats, logits)
+            found.append((nats, logits))
+        nats, logits = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        return nats, logits
+
+    def run(
+        self,
+        tokens: np.ndarray,
+        noise: np.ndarray,
+        controls: np.ndarray,
+        mode: int,
+        nats: np.ndarray,
+        logits: np.ndarray,
+    ) -> None:
+        """Runs the kernel on every group of rows, on all cores."""
+        engine = self.engine
+
+        def group(i: int) -> None:
+            part = self.parts[i]
+            kernel.run(
+                engine.lanes, engine.shape, engine.weights, self.states[i], self.rooms[i],
+                tokens[part], noise[part], controls[part], mode, nats[part], logits[part],
+            )  # fmt: skip
+
+        if engine.pool and len(self.parts) > 1:
+            list(engine.pool.map(group, range(len(self.parts))))
+        else:
+            for i in range(len(self.parts)):
+                group(i)
+        self.last = tokens[:, -1:].copy()
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

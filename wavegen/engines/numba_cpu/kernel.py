@@ -1,0 +1,203 @@
+"""One step of a WaveNet for several streams at once: hear a sample, weigh the next one, draw it.
+
+Dilated convolutions on ring buffers, as in Paine et al. 2016 (arXiv:1611.09482); their past taps
+are multiplied while the gates of the block before are still being computed. Gated outputs wait for
+one skip product at the end. Compiled once per machine and kept.
+"""
+
+# The functions of this module are compiled by Numba, which reads types off the arguments.
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from wavegen.engines.numba_cpu.elementary import gate
+from wavegen.engines.numba_cpu.head import likelihood, pick, summed_up, weighed
+from wavegen.engines.numba_cpu.product import Rows, linear
+from wavegen.engines.numba_cpu.rounding import encode, encode_gate
+from wavegen.engines.numba_cpu.vector import fma, load, splat, store, total, width_of
+
+LISTEN, DRAW, JUDGE = 0, 1, 2  # what a call does with the samples after the first
+POLE = 0.97  # of the running mean of the predictor's errors
+
+
+@njit(forceinline=True, _nrt=False)
+def enter(lanes, shape, weights, state, scratch, s, t, tokens):
+    """Writes the input of the first block, and what the predictor expects next."""
+    width, residual, order = width_of(lanes), shape.residual, shape.order
+    h = s * residual
+    for v in range(0, residual, width):
+        store(scratch.h, h + v, splat(lanes, 0.0))
+    for c in range(shape.channels):
+        level = tokens[s, t, c]
+        row = (c * shape.levels + level) * residual
+        for v in range(0, residual, width):
+            so_far = load(lanes, scratch.h, h + v)
+            store(scratch.h, h + v, so_far + load(lanes, weights.embedding, row + v))
+        if order:
+            mean, loud, step = expect(lanes, shape, weights, state, scratch, s, c, level)
+            row = c * 3 * residual
+            for v in range(0, residual, width):
+                y = load(lanes, scratch.h, h + v)
+                y = fma(splat(lanes, mean), load(lanes, weights.features, row + v), y)
+                y = fma(
+                    splat(lanes, loud),
+                    load(lanes, weights.features, row + residual + v),
+                    y,
+                )
+                y = fma(
+                    splat(lanes, step),
+                    load(lanes, weights.features, row + 2 * residual + v),
+                    y,
+                )
+                store(scratch.h, h + v, y)
+
+
+@njit(forceinline=True, _nrt=False)
+def expect(lanes, shape, weights, state, scratch, s, c, level):
+    """Returns the predictor's features after a sample: mean, loudness, expected step."""
+    order, width = shape.order, width_of(lanes)
+    sample, place = weights.values[level], state.places[shape.layers]
+    own = s * shape.channels + c
+    base = own * 2 * order
+    state.past[base + place] = sample
+    state.past[base + place + order] = sample
+    error = np.float32(POLE) * state.moment[2 * own + 1]
+    error += np.float32(1 - POLE) * abs(sample - state.moment[2 * own])
+    sums = splat(lanes, 0.0)
+    for v in range(0, order, width):
+        heard = load(lanes, state.past, base + place + 1 + v)
+        sums = fma(heard, load(lanes, weights.coefficients, v), sums)
+    mean = total(sums)
+    state.moment[2 * own], state.moment[2 * own + 1] = mean, error
+    least = weights.limits[1]
+    scale = min(max(weights.limits[0] * error, least), weights.limits[2])
+    scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale
+    loud = np.float32(math.log(scale / least) / 4.0 - 1.0)
+    step = np.float32(math.tanh((mean - sample) / (np.float32(8.0) * scale)))
+    return min(max(mean, np.float32(-1.5)), np.float32(1.5)), loud, step
+
+
+@njit(forceinline=True, _nrt=False)
+def past_taps(lanes, shape, weights, state, scratch, streams, layer, base, place, at, b_at, s_at):
+    """Starts a block's convolution: bias and all taps but the newest."""
+    hop = weights.dilations[layer]
+    length = (shape.taps - 1) * hop
+    residual, outputs = shape.residual, 2 * shape.gate
+    first, out = Rows(weights.bias, b_at, 0), Rows(scratch.z, 0, outputs)
+    for tap in range(shape.taps - 1):
+        slot = place + tap * hop
+        if slot >= length:
+            slot -= length
+        row = (base + slot) * streams
+        x = Rows(state.ring, row * residual, residual)
+        at, s_at = linear(
+            lanes, shape, weights.matrix, at, residual, outputs, streams, x, first, out,
+            weights.scales, s_at, state.ring_scales, row,
+        )  # fmt: skip
+        first = out
+    return at, b_at + outputs, s_at
+
+
+@njit(forceinline=True, _nrt=False)
+def blocks(lanes, shape, weights, state, scratch, streams):
+    """Runs all gated blocks; returns where weights, biases and scales go on."""
+    width, residual, gates = width_of(lanes), shape.residual, shape.gate
+    layers, outputs = shape.layers, 2 * shape.gate
+    z, h = Rows(scratch.z, 0, outputs), Rows(scratch.h, 0, residual)
+    base, place = 0, state.places[0]
+    at, b_at, s_at = past_taps(
+        lanes, shape, weights, state, scratch, streams, 0, base, place, 0, 0, 0
+    )
+    for layer in range(layers):
+        length = (shape.taps - 1) * weights.dilations[layer]
+        row = (base + place) * streams
+        for s in range(streams):
+            encode(
+                lanes, scratch.h, s * residual, residual,
+                state.ring, (row + s) * residual, state.ring_scales, row + s,
+            )  # fmt: skip
+        x = Rows(state.ring, row * residual, residual)
+        at, s_at = linear(
+            lanes, shape, weights.matrix, at, residual, outputs, streams, x, z, z,
+            weights.scales, s_at, state.ring_scales, row,
+        )  # fmt: skip
+        state.places[layer] = place + 1 if place + 1 < length else 0
+        base += length
+        for s in range(streams):
+            to = (s * layers + layer) * gates
+            for v in range(0, gates, width):
+                a = load(lanes, scratch.z, s * outputs + v)
+                b = load(lanes, scratch.z, s * outputs + gates + v)
+                encode_gate(scratch.gates, to + v, gate(lanes, a, b))
+        if layer + 1 < layers:
+            place = state.places[layer + 1]
+            at, b_at, s_at = past_taps(
+                lanes, shape, weights, state, scratch, streams, layer + 1, base, place,
+                at, b_at, s_at,
+            )  # fmt: skip
+            for s in range(streams):
+                for v in range(0, residual, width):
+                    y = load(lanes, scratch.h, s * residual + v)
+                    y = y + load(lanes, weights.bias, b_at + v)
+                    store(scratch.h, s * residual + v, y)
+            b_at += residual
+            x = Rows(scratch.gates, layer * gates, layers * gates)
+            at, s_at = linear(
+                lanes, shape, weights.matrix, at, gates, residual, streams, x, h, h,
+                weights.scales, s_at, scratch.gate_scales, 0,
+            )  # fmt: skip
+    return at, b_at, s_at
+
+
+@njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, nats, logits):
+    """Hears `tokens[:, t]` for every t and, but for LISTEN, weighs or draws the one after.
+
+    Args:
+        lanes: `Lanes` to compile for.
+        shape: `Shape`.
+        weights: `Weights`.
+        state: `State` of all streams; changed.
+        scratch: `Scratch`.
+        tokens: int32 (streams, time + 1, channels); DRAW fills in all but the first of time.
+        noise: float32 (streams, time, channels) uniforms, for DRAW.
+        controls: float32 (streams, 2), temperature and top-p.
+        mode: LISTEN, DRAW or JUDGE.
+        nats: float32 (streams, time, channels), log-probabilities of the tokens, for JUDGE.
+        logits: float32 (streams, time, channels, levels), for JUDGE, or of no size.
+    """
+    streams, time = tokens.shape[0], tokens.shape[1] - 1
+    keep_logits = logits.size > 0
+    for t in range(time):
+        for s in range(streams):
+            enter(lanes, shape, weights, state, scratch, s, t, tokens)
+        if shape.order:
+            place = state.places[shape.layers] + 1
+            state.places[shape.layers] = place if place < shape.order else 0
+        at, b_at, s_at = blocks(lanes, shape, weights, state, scratch, streams)
+        if mode == LISTEN:
+            continue
+        at, b_at, s_at = summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at)
+        for c in range(shape.channels):
+            at, b_at, s_at = weighed(
+                lanes, shape, weights, scratch, streams, c, t, tokens, at, b_at, s_at
+            )
+            for s in range(streams):
+                if mode == DRAW:
+                    uniform, temperature, top_p = (
+                        noise[s, t, c],
+                        controls[s, 0],
+                        controls[s, 1],
+                    )
+                    level = pick(lanes, shape, scratch, s, uniform, temperature, top_p)
+                    tokens[s, t + 1, c] = level
+                    continue
+                nats[s, t, c] = likelihood(lanes, shape, scratch, s, tokens[s, t + 1, c])
+                if keep_logits:
+                    row = s * (shape.bins + shape.extra)
+                    for i in range(shape.levels):
+                        logits[s, t, c, i] = scratch.logits[row + i]

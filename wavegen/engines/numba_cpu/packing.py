@@ -1,0 +1,282 @@
+"""A WaveNet's weights as flat arrays, in the order in which the kernel reads them.
+
+Widths are padded to whole vectors with zeros. Matrices go into tiles (see `product`), in float32,
+bfloat16 or int8 with a scale an output.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wavegen.engines.numba_cpu.tile import CHUNK, TILE
+
+PRECISIONS = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int16}  # of the inputs
+FAR = 1e20  # an edge beyond every sample
+
+
+class Shape(NamedTuple):
+    """Sizes that the kernel needs; widths are whole vectors.
+
+    Attributes:
+        width: lanes of a vector.
+        channels: 1 or 2.
+        levels: of a sample.
+        bins: levels, padded.
+        extra: outputs of the last layer beyond the levels: shift and scale of the prediction.
+        layers: gated blocks.
+        taps: of each dilated convolution.
+        residual: width of the residual path.
+        gate: width of tanh and of sigmoid.
+        skip: width of the skip sum.
+        post: width between the last two layers.
+        order: of the linear predictor; 0 for none.
+        pair: inputs in one row of weights, 1 or 2.
+        chunk: inputs summed at a time, at most.
+    """
+
+    width: int
+    channels: int
+    levels: int
+    bins: int
+    extra: int
+    layers: int
+    taps: int
+    residual: int
+    gate: int
+    skip: int
+    post: int
+    order: int
+    pair: int
+    chunk: int
+
+
+class Weights(NamedTuple):
+    """What the kernel reads: flat arrays, never written.
+
+    Attributes:
+        matrix: tiles of every matrix, in the order of use.
+        scales: float32, of the outputs of int8 matrices, in the same order.
+        bias: float32, in the same order.
+        embedding: float32 (channels, levels, residual), the sample's own weight included.
+        features: float32 (channels, 3, residual), of mean, loudness and step.
+        given: float32 (levels, post), of the left sample for the right one.
+        values: float32 (levels,).
+        edges: float32 (bins,), upper edge of each level.
+        spans: float32 (bins,), distance between a level's edges.
+        coefficients: float32 (order,), oldest sample first.
+        limits: float32, ratio, least and greatest scale, coupling.
+        dilations: int64 (layers,).
+    """
+
+    matrix: np.ndarray
+    scales: np.ndarray
+    bias: np.ndarray
+    embedding: np.ndarray
+    features: np.ndarray
+    given: np.ndarray
+    values: np.ndarray
+    edges: np.ndarray
+    spans: np.ndarray
+    coefficients: np.ndarray
+    limits: np.ndarray
+    dilations: np.ndarray
+
+
+def shape_of(config: Any, width: int, precision: str) -> Shape:
+    """Returns the sizes of a configuration for vectors of `width` lanes."""
+    unit = max(width, 2)  # pairs of inputs must not be torn
+
+    def up(size: int) -> int:
+        return -(-size // unit) * unit
+
+    return Shape(
+        width=width,
+        channels=config.channels,
+        levels=config.levels,
+        bins=up(config.levels),
+        extra=unit if config.predictor_order else 0,
+        layers=len(config.dilations),
+        taps=config.kernel_size,
+        residual=up(config.residual_channels),
+        gate=up(config.gate_channels),
+        skip=up(config.skip_channels),
+        post=up(config.post_channels),
+        order=up(config.predictor_order),
+        pair=1 if precision == "float32" else 2,
+        chunk=CHUNK if precision == "int8" else 1 << 40,
+    )
+
+
+class Packer:
+    """Collects matrices and biases in the order of use."""
+
+    def __init__(self, width: int, precision: str) -> None:
+        """Takes the lanes of a vector and the kind of numbers."""
+        self.width, self.precision = width, precision
+        self.matrices: list[np.ndarray] = []
+        self.scales: list[np.ndarray] = []
+        self.biases: list[np.ndarray] = []
+
+    def bias(self, values: np.ndarray) -> None:
+        """Adds a bias that is whole vectors wide."""
+        self.biases.append(values.astype(np.float32))
+
+    def matrix(self, values: np.ndarray) -> None:
+        """Adds a matrix (inputs, outputs); for int8 in chunks with scales of their own."""
+        step = CHUNK if self.precision == "int8" else len(values)
+        for start in range(0, len(values), step):
+            rows = self.rows(values[start : start + step].astype(np.float32))
+            at = 0
+            while at < rows.shape[1]:
+                left = (rows.shape[1] - at) // self.width
+                size = self.width * max(n for n in (1, 2, 4, TILE) if n <= left)
+                self.matrices.append(np.ascontiguousarray(rows[:, at : at + size]).ravel())
+                at += size
+
+    def rows(self, values: np.ndarray) -> np.ndarray:
+        """Returns the matrix in the numbers of the precision, two inputs in one where they pair."""
+        if self.precision == "float32":
+            return values
+        if self.precision == "bfloat16":
+            halves = bfloat16(values).astype(np.uint32)
+            return halves[0::2] | halves[1::2] << 16
+        scale = np.maximum(np.abs(values).max(axis=0) / 127, np.float32(1e-30))
+        self.scales.append(scale.astype(np.float32))
+        bytes_ = np.rint(values / scale).astype(np.int8).view(np.uint8).astype(np.uint16)
+        return bytes_[0::2] | bytes_[1::2] << 8
+
+
+def bfloat16(values: np.ndarray) -> np.ndarray:
+    """Returns float32 rounded to bfloat16, ties to even, as uint16."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def padded(values: Any, *sizes: int) -> np.ndarray:
+    """Returns an array filled up with zeros to the sizes of its last axes."""
+    values = np.asarray(values, np.float32)
+    own = values.shape[len(values.shape) - len(sizes) :]
+    grow = [(0, 0)] * (values.ndim - len(sizes))
+    grow += [(0, size - here) for size, here in zip(sizes, own, strict=True)]
+    return np.pad(values, grow)
+
+
+def packed(
+    config: Any, shape: Shape, named: dict[str, Any], values: Any, edges: Any, precision: str
+) -> Weights:
+    """Returns the weights of a model as the kernel reads them.
+
+    Args:
+        config: of the model.
+        shape: of `shape_of`.
+        named: the model's variables by name, e.g. "block_0/dilated/kernel".
+        values: float32 (levels,), what each level stands for.
+        edges: float32 (levels - 1,), the thresholds between levels.
+        precision: a key of `PRECISIONS`.
+    """
+    named = {name: np.asarray(value, np.float32) for name, value in named.items()}
+    pack = Packer(shape.width, precision)
+    pack_blocks(pack, shape, named)
+    pack_head(pack, shape, named)
+    levels, residual = shape.levels, shape.residual
+    scalars = padded(named["scalars/kernel"], residual).reshape(-1, shape.channels, residual)
+    embedding = np.stack(
+        [padded(named[f"embedding_{c}/embeddings"], residual) for c in range(shape.channels)]
+    )
+    embedding += np.asarray(values)[None, :, None] * scalars[0][:, None]
+    embedding[0] += padded(named["scalars/bias"], residual)
+    features = np.swapaxes(scalars[1:], 0, 1)  # (channels, 3, residual)
+    given = np.zeros(0)
+    if shape.channels > 1:
+        given = padded(named["given_left/embeddings"], shape.post)
+    upper = np.concatenate([edges, np.full(shape.bins - levels + 1, FAR)])
+    spans = np.full(shape.bins, FAR)
+    spans[1 : levels - 1] = np.diff(np.asarray(edges))
+    coefficients, limits = np.zeros(0), np.zeros(4)
+    if shape.order:
+        coefficients = padded(named["predictor/taps"], shape.order)[::-1]
+        limits = np.append(named["predictor/bounds"], named["predictor/coupling"])
+    floats = {
+        "scales": np.concatenate(pack.scales) if pack.scales else np.zeros(1),
+        "bias": np.concatenate(pack.biases),
+        "embedding": embedding,
+        "features": features,
+        "given": given,
+        "values": values,
+        "edges": upper,
+        "spans": spans,
+        "coefficients": coefficients,
+        "limits": limits,
+    }
+    return Weights(
+        matrix=aligned(np.concatenate(pack.matrices)),
+        dilations=np.asarray(config.dilations, np.int64),
+        **{name: aligned(np.asarray(array, np.float32)) for name, array in floats.items()},
+    )
+
+
+def pack_blocks(pack: Packer, shape: Shape, named: dict[str, np.ndarray]) -> None:
+    """Adds the gated blocks: each one's past taps stand before the block before it ends."""
+
+    def parts(name: str) -> np.ndarray:  # (..., 2 * gate) with tanh and sigmoid padded apart
+        value = named[name]
+        halves = np.split(value, 2, axis=-1)
+        return np.concatenate([padded(half, shape.gate) for half in halves], axis=-1)
+
+    def past(layer: int) -> None:
+        pack.bias(parts(f"block_{layer}/dilated/bias"))
+        for kernel in taps(layer)[:-1]:
+            pack.matrix(kernel)
+
+    def taps(layer: int) -> list[np.ndarray]:
+        kernel = parts(f"block_{layer}/dilated/kernel")
+        kernels = np.split(kernel, shape.taps)
+        return [padded(tap, shape.residual, 2 * shape.gate) for tap in kernels]
+
+    past(0)
+    for layer in range(shape.layers):
+        pack.matrix(taps(layer)[-1])
+        if layer + 1 < shape.layers:
+            past(layer + 1)
+            pack.bias(padded(named[f"block_{layer}/residual/bias"], shape.residual))
+            kernel = named[f"block_{layer}/residual/kernel"]
+            pack.matrix(padded(kernel, shape.gate, shape.residual))
+
+
+def pack_head(pack: Packer, shape: Shape, named: dict[str, np.ndarray]) -> None:
+    """Adds the skip sum and the last two layers, channel by channel."""
+    kernels = np.split(named["skip/kernel"], shape.layers)
+    pack.bias(padded(named["skip/bias"], shape.skip))
+    pack.matrix(np.concatenate([padded(k, shape.gate, shape.skip) for k in kernels]))
+    biases = np.split(named["post/bias"], shape.channels)
+    pack.bias(np.concatenate([padded(bias, shape.post) for bias in biases]))
+    kernels = np.split(named["post/kernel"], shape.channels, axis=1)
+    kernels = [padded(kernel, shape.skip, shape.post) for kernel in kernels]
+    pack.matrix(np.concatenate(kernels, axis=1))
+    for c in range(shape.channels):
+        kernel, bias = named[f"output_{c}/kernel"], named[f"output_{c}/bias"]
+        kernel = padded(kernel, shape.post, kernel.shape[1])
+        matrix = np.zeros((shape.post, shape.bins + shape.extra), np.float32)
+        values = np.full(shape.bins + shape.extra, -1e30, np.float32)  # levels that are none
+        matrix[:, : shape.levels], values[: shape.levels] = (
+            kernel[:, : shape.levels],
+            bias[: shape.levels],
+        )
+        if shape.extra:
+            matrix[:, shape.bins : shape.bins + 2] = kernel[:, shape.levels :]
+            values[shape.bins :] = 0.0
+            values[shape.bins : shape.bins + 2] = bias[shape.levels :]
+        pack.bias(values)
+        pack.matrix(matrix)
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Returns a flat copy that begins on a page, followed by room that prefetches may touch."""
+    page = 4096
+    room = np.zeros(array.nbytes + 2 * page, np.uint8)
+    start = -room.ctypes.data % page
+    found = room[start : start + array.nbytes].view(array.dtype)
+    found[:] = array.ravel()
+    return found

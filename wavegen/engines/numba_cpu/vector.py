@@ -1,0 +1,202 @@
+"""Vectors of float32 for Numba: a few intrinsics, each about one instruction."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from wavegen.engines.numba_cpu.lanes import (
+    F32,
+    I32,
+    Vec,
+    broadcast,
+    constant,
+    fetch,
+    floats,
+    fused,
+    keep,
+    place,
+)
+
+
+@intrinsic
+def width_of(typingctx: Any, lanes: Any) -> Any:
+    """Returns the number of lanes, a constant of the compiled code."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_constant(types.intp, lanes.width)
+
+    return types.intp(lanes), code
+
+
+@intrinsic
+def load(typingctx: Any, lanes: Any, array: Any, index: Any) -> Any:
+    """Returns the vector at `array[index:]`."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, at, vector = signature.args[1], arguments[2], floats(lanes)
+        return fetch(builder, place(context, builder, kind, arguments[1], at, vector))
+
+    return Vec(lanes)(lanes, array, types.intp), code
+
+
+@intrinsic
+def store(typingctx: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Writes a vector to `array[index:]`."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, value = arguments
+        keep(
+            builder,
+            value,
+            place(context, builder, signature.args[0], array, at, value.type),
+        )
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
+
+
+@intrinsic
+def splat(typingctx: Any, lanes: Any, number: Any) -> Any:
+    """Returns a vector with the number in every lane."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return broadcast(builder, floats(lanes), arguments[1])
+
+    return Vec(lanes)(lanes, types.float32), code
+
+
+@intrinsic
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """Returns a * b + c, rounded once where the processor can."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return fused(builder, a.lanes, *arguments)
+
+    return a(a, b, c), code
+
+
+def elementwise(name: str, instruction: Any) -> Any:
+    """Returns an intrinsic of two vectors that is one LLVM instruction."""
+
+    @intrinsic
+    def function(typingctx: Any, a: Any, b: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return instruction(builder, *arguments)
+
+        return a(a, b), code
+
+    function.__name__ = name
+    return function
+
+
+def compared(order: str) -> Any:
+    """Returns the emitter of a lane by lane choice between two vectors."""
+
+    def choose(builder: Any, a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(order, a, b), a, b)
+
+    return choose
+
+
+_add = elementwise("add", lambda builder, a, b: builder.fadd(a, b))
+_sub = elementwise("sub", lambda builder, a, b: builder.fsub(a, b))
+_mul = elementwise("mul", lambda builder, a, b: builder.fmul(a, b))
+_div = elementwise("div", lambda builder, a, b: builder.fdiv(a, b))
+greater = elementwise("greater", compared(">"))
+smaller = elementwise("smaller", compared("<"))
+# `above(a, b)` is a where a >= b and 0 elsewhere.
+above = elementwise(
+    "above",
+    lambda builder, a, b: builder.select(
+        builder.fcmp_ordered(">=", a, b), a, constant(a.type, 0.0)
+    ),
+)
+
+
+def operated(operation: Any, vectors: Any) -> None:
+    """Lets an operator of Python work on two vectors."""
+
+    @overload(operation)
+    def choose(a, b):
+        if isinstance(a, Vec) and isinstance(b, Vec):
+            return lambda a, b: vectors(a, b)
+        return None
+
+
+operated(operator.add, _add)
+operated(operator.sub, _sub)
+operated(operator.mul, _mul)
+operated(operator.truediv, _div)
+
+
+@intrinsic
+def scaled(typingctx: Any, value: Any, shifted: Any) -> Any:
+    """Returns value * 2^n, where `shifted` is n + 1.5 * 2^23: n stands in its lowest bits."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        whole = ir.VectorType(I32, kind.count)
+        bits, power = (builder.bitcast(argument, whole) for argument in arguments)
+        exponent = builder.shl(power, ir.Constant(whole, [23] * kind.count))
+        return builder.bitcast(builder.add(bits, exponent), kind)
+
+    return value(value, shifted), code
+
+
+@intrinsic
+def exponent(typingctx: Any, value: Any) -> Any:
+    """Returns the e of a positive value = m * 2^e with m in [sqrt(1/2), sqrt(2))."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        whole = ir.VectorType(I32, kind.count)
+
+        def numbers(number: int) -> Any:
+            return ir.Constant(whole, [number] * kind.count)
+
+        offset = builder.sub(builder.bitcast(arguments[0], whole), numbers(0x3F3504F3))
+        return builder.sitofp(builder.ashr(offset, numbers(23)), kind)
+
+    return value(value), code
+
+
+def reduced(name: str, combine: Any) -> Any:
+    """Returns an intrinsic that folds a vector to one number, halves upon halves."""
+
+    @intrinsic
+    def function(typingctx: Any, vector: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value, width = arguments[0], vector.lanes.width
+            while width > 1:
+                width //= 2
+                halves = []
+                for first in (0, width):
+                    mask = ir.Constant(ir.VectorType(I32, width), list(range(first, first + width)))
+                    unknown = ir.Constant(value.type, ir.Undefined)
+                    halves.append(builder.shuffle_vector(value, unknown, mask))
+                value = combine(builder, *halves)
+            return builder.extract_element(value, ir.Constant(I32, 0))
+
+        return types.float32(vector), code
+
+    function.__name__ = name
+    return function
+
+
+total = reduced("total", lambda builder, a, b: builder.fadd(a, b))
+largest = reduced("largest", compared(">"))
+
+
+@intrinsic
+def float_of_bits(typingctx: Any, bits: Any) -> Any:
+    """Returns the float32 that 32 bits stand for."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], F32)
+
+    return types.float32(types.int32), code
