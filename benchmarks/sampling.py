@@ -103,15 +103,17 @@ def multiply(lanes, times):
 def pace(run: Callable[[], Any], amount: float, cores: int) -> Callable[[], float]:
     """Returns a function that measures how much a second `run` does, at `amount` a call."""
 
-    def measure(calls: int = 1) -> float:
+    def measure(calls: int = 1, settle: bool = True) -> float:
         pin(cores)
+        if settle:  # what ran before has left its own in the caches
+            run()
         began = time.perf_counter()
         for _ in range(calls):
             run()
         return calls * amount / (time.perf_counter() - began)
 
-    measure()  # compiles
-    return partial(measure, max(1, round(SECONDS * measure() / amount)))
+    seconds = amount / measure()  # after compiling
+    return partial(measure, max(1, round(SECONDS / seconds)), seconds < 0.2)
 
 
 def reading(weights: np.ndarray) -> Callable[[], float]:
@@ -151,8 +153,9 @@ def flops_of(c: WaveNetConfig) -> int:
 
 
 def configurations() -> dict[str, WaveNetConfig]:
-    """Returns A, B and the presets, by name."""
+    """Returns A, B and the presets, by name; of one of them stereo too."""
     presets = {name: from_preset("wavenet", name, {})[0] for name in PRESETS["wavenet"]}
+    presets["fullband stereo"] = from_preset("wavenet", "fullband", {"channels": 2})[0]
     if OPTIONS.quick:
         return {"tiny": presets["tiny"]}
     return {name: build(WaveNetConfig, fields) for name, fields in WIDTHS.items()} | presets
@@ -214,13 +217,13 @@ def compared(name: str, config: WaveNetConfig) -> Iterator[dict[str, Any]]:
 def described(row: dict[str, Any]) -> str:
     """Returns what a row is about, in columns."""
     names = [row["engine"], row["backend"] or row["precision"], row["variant"]]
-    return f"{row['config']:9}{' '.join(names):36}{row['streams']:7}{row['cores']:6}"
+    return f"{row['config']:16}{' '.join(names):36}{row['streams']:7}{row['cores']:6}"
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yields the lines of a table, the yardsticks of each configuration above its rows."""
     heads = ("samples/s", "real time", "limit", "of limit", "to reference")
-    yield f"{'':45}streams cores" + "".join(f"{head:>13}" for head in heads)
+    yield f"{'':52}streams cores" + "".join(f"{head:>13}" for head in heads)
     for name in dict.fromkeys(row["config"] for row in rows):
         own = [row for row in rows if row["config"] == name]
         size, flops = own[0]["weight_bytes"], own[0]["flops"]
