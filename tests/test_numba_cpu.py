@@ -13,7 +13,7 @@ from numba import njit
 
 from wavegen import engines
 from wavegen.codec import codec_of
-from wavegen.engines.numba_cpu import PRECISIONS, Lanes, engine, kernel
+from wavegen.engines.numba_cpu import PRECISIONS, Lanes, engine, kernel, warm_up
 from wavegen.engines.numba_cpu.elementary import exp, expm1, gate, log
 from wavegen.engines.numba_cpu.head import nucleus, peak, pick, shares
 from wavegen.engines.numba_cpu.packing import (
@@ -903,4 +903,14 @@ def test_noise_that_cannot_be_written_to_is_no_other_type():
     noise.flags.writeable = False
     found, _ = maker.draw(start, noise)
     assert np.array_equal(found, wanted)
+    assert len(kernel.run.signatures) == before
+
+
+def test_warming_up_compiles_what_a_model_needs():
+    """For every model: the kernel is compiled for kinds of numbers, not for sizes."""
+    warm_up("int8")
+    before = len(kernel.run.signatures)
+    model = make_model("wavenet", channels=2, kernel_size=3)
+    drawer = engines.make(model, "numba", "int8")
+    drawer.draw(drawer.prime(make_frames(model)), np.zeros((2, 5, 2), np.float32))
     assert len(kernel.run.signatures) == before

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import contextlib
 import re
 import secrets
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wavegen import __version__, audio, checkpoint
+from wavegen.cli.compiling import compiled
 from wavegen.cli.display import Console, Live, clock, hushed
 from wavegen.cli.play import Player
 from wavegen.errors import AudioError, Error, OutputError, UsageError
@@ -61,21 +60,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def prepare(file: checkpoint.ModelFile, arguments: argparse.Namespace, console: Console) -> Any:
-    """Returns a sampler that is ready to draw; compiling it, once on a machine, shows a line."""
+    """Returns a sampler that is ready to draw."""
     from wavegen.sampling import Sampler
 
     with hushed():
         sampler = Sampler(file, arguments.engine, arguments.precision)
-    with ThreadPoolExecutor(1) as pool, console.live("compiling") as live:
-        work, began = pool.submit(sampler.engine.warm_up), time.monotonic()
-        while not work.done():
-            concurrent.futures.wait([work], 0.25)
-            taken = time.monotonic() - began
-            if 1.0 <= taken < 1.25:
-                console.note("compiling the engine for this machine, once: about half a minute")
-            if taken >= 1.0:
-                live.update(min(taken / 30, 0.99), f"{taken:.0f} s")
-        work.result()
+    compiled(sampler.engine.warm_up, console)
     return sampler
 
 

@@ -8,6 +8,7 @@ wavegen and nothing of Keras: arrays in, arrays out.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ def reference(model: Any, precision: str | None) -> Any:
     return Reference(model)
 
 
-def numba(model: Any, precision: str | None) -> Any:
+def numba_cpu(model: Any, precision: str | None) -> Any:
     """Returns the compiled WaveNet engine; of a file's model without importing Keras."""
     from wavegen.engines.numba_cpu import PRECISIONS, NumbaCPU
 
@@ -54,7 +55,7 @@ def numba(model: Any, precision: str | None) -> Any:
     return NumbaCPU(model.config, weights, codec.values, codec.edges, precision=precision)
 
 
-ENGINES: dict[str, Callable[[Any, str | None], Any]] = {"reference": reference, "numba": numba}
+ENGINES: dict[str, Callable[[Any, str | None], Any]] = {"reference": reference, "numba": numba_cpu}
 
 
 def make(model: Any, engine: str | None = None, precision: str | None = None) -> Any:
@@ -69,8 +70,26 @@ def make(model: Any, engine: str | None = None, precision: str | None = None) ->
         UsageError: no such engine or precision, or one that cannot run this family.
     """
     if engine is None:
-        engine = FAST.get(family_of(model.config), "reference")
+        engine = best(family_of(model.config))
     if engine not in ENGINES:
         hint = nearest(engine, ENGINES)
         raise UsageError(f"{engine!r} is not an engine{hint}; there are {', '.join(ENGINES)}")
     return ENGINES[engine](model, precision)
+
+
+def best(family: str) -> str:
+    """Returns the name of the fastest engine that runs a family here."""
+    if FAST.get(family) == "numba":
+        with contextlib.suppress(ImportError):  # Numba can lag behind a new Python
+            import numba  # noqa: F401
+
+            return "numba"
+    return "reference"
+
+
+def warm_up(family: str) -> None:
+    """Compiles the engine that is best for a family, if that takes no model to do."""
+    if best(family) == "numba":
+        from wavegen.engines.numba_cpu import warm_up
+
+        warm_up()

@@ -8,8 +8,8 @@ the other; ring buffers exist only inside `Voices`.
 
 from __future__ import annotations
 
-from wavegen.engines.numba_cpu.engine import NumbaCPU
+from wavegen.engines.numba_cpu.engine import NumbaCPU, warm_up
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import PRECISIONS
 
-__all__ = ["PRECISIONS", "Lanes", "NumbaCPU"]
+__all__ = ["PRECISIONS", "Lanes", "NumbaCPU", "warm_up"]

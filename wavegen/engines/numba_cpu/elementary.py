@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from wavegen.engines.numba_cpu.lanes import ROUND
-from wavegen.engines.numba_cpu.vector import exponent, fma, greater, scaled, smaller, splat
+from wavegen.engines.numba_cpu.vector import exponent, fma, greater, inlined, scaled, smaller, splat
 
 LOG2E, LN2_HIGH, LN2_LOW = 1.44269504, 0.693359375, -2.12194440e-4
 
 
-@njit(inline="always", _nrt=False)
+@inlined
 def reduce_exp(lanes, x):
     """Returns (n + ROUND, expm1(x - n ln 2)) with |x - n ln 2| <= ln 2 / 2 (Cephes, expf)."""
     shifted = fma(x, splat(lanes, LOG2E), splat(lanes, ROUND))
@@ -27,14 +25,14 @@ def reduce_exp(lanes, x):
     return shifted, fma(p, r * r, r)
 
 
-@njit(inline="always", _nrt=False)
+@inlined
 def exp(lanes, x):
     """Returns e^x for -87 <= x <= 88, relative error 1e-7."""
     shifted, p = reduce_exp(lanes, x)
     return scaled(p + splat(lanes, 1.0), shifted)
 
 
-@njit(inline="always", _nrt=False)
+@inlined
 def expm1(lanes, x):
     """Returns e^x - 1 for -87 <= x <= 88, exact also where x is tiny."""
     shifted, p = reduce_exp(lanes, x)
@@ -43,7 +41,7 @@ def expm1(lanes, x):
     return fma(power, p, power - one)
 
 
-@njit(inline="always", _nrt=False)
+@inlined
 def log(lanes, x):
     """Returns the natural logarithm of positive normal numbers, relative error 1e-7 (Cephes)."""
     e = exponent(x)
@@ -64,7 +62,7 @@ def log(lanes, x):
     return fma(e, splat(lanes, LN2_HIGH), m + y)
 
 
-@njit(inline="always", _nrt=False)
+@inlined
 def gate(lanes, a, b):
     """Returns tanh(a) * sigmoid(b), absolute error 3e-7."""
     one = splat(lanes, 1.0)

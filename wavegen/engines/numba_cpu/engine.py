@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -212,6 +213,19 @@ class Voices:
             for i in range(len(self.parts)):
                 group(i)
         self.last = tokens[:, -1:].copy()
+
+
+def warm_up(precision: str | None = None) -> None:
+    """Compiles the kernel, or fetches it from the cache, before there is a model to draw from."""
+    names = ("channels", "residual_channels", "gate_channels", "skip_channels", "post_channels")
+    least = dict.fromkeys(names, 1) | dict(levels=4, kernel_size=2, predictor_order=0)
+    shapes = {"embedding_0/embeddings": (4, 1), "scalars/kernel": (1, 1), "scalars/bias": (1,)}
+    shapes |= {"block_0/dilated/kernel": (2, 2), "block_0/dilated/bias": (2,)}
+    shapes |= {"skip/kernel": (1, 1), "skip/bias": (1,), "post/kernel": (1, 1), "post/bias": (1,)}
+    shapes |= {"output_0/kernel": (1, 6), "output_0/bias": (6,)}
+    weights = {name: np.zeros(shape) for name, shape in shapes.items()}
+    config = SimpleNamespace(**least, dilations=(1,))
+    NumbaCPU(config, weights, np.zeros(4), np.zeros(3), precision=precision).warm_up()
 
 
 def cores() -> int:

@@ -19,6 +19,7 @@ from wavegen.engines.numba_cpu.vector import (
     above,
     float_of_bits,
     greater,
+    inlined,
     largest,
     load,
     smaller,
@@ -32,7 +33,7 @@ FLOOR = -17.0  # nats, the least that the predictor gives a level
 LEAST = 1e-37  # of the shares that count: those clipped to e^-87 are less, and never drawn
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def rectify(lanes, array, at, count):
     """Replaces what is negative by zero."""
     zero = splat(lanes, 0.0)
@@ -40,7 +41,7 @@ def rectify(lanes, array, at, count):
         store(array, v, greater(load(lanes, array, v), zero))
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at):
     """Computes the skip sum and the layer after it."""
     skip, post, channels = shape.skip, shape.post, shape.channels
@@ -66,7 +67,7 @@ def summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at):
     return at, b_at + channels * post, s_at
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def weighed(lanes, shape, weights, scratch, streams, c, t, tokens, at, b_at, s_at):
     """Computes the logits of one channel; the right one's given the left sample just drawn."""
     width, post, outputs = width_of(lanes), shape.post, shape.bins + shape.extra
@@ -94,7 +95,7 @@ def weighed(lanes, shape, weights, scratch, streams, c, t, tokens, at, b_at, s_a
     return at, b_at + outputs, s_at
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def add_predictor(lanes, shape, weights, scratch, s, c, left):
     """Adds the log-probabilities of the predictor's logistic density to a row of logits.
 
@@ -124,7 +125,7 @@ def add_predictor(lanes, shape, weights, scratch, s, c, left):
         store(scratch.logits, at + v, load(lanes, scratch.logits, at + v) + nats)
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def peak(lanes, shape, scratch, at):
     """Returns the greatest logit of a row."""
     top = load(lanes, scratch.logits, at)
@@ -133,7 +134,7 @@ def peak(lanes, shape, scratch, at):
     return largest(top)
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def shares(lanes, shape, scratch, at, top, sharpness):
     """Writes e^((logit - top) * sharpness) of a row of logits into `scratch.row`."""
     highest, factor, least = (
@@ -146,7 +147,7 @@ def shares(lanes, shape, scratch, at, top, sharpness):
         store(scratch.row, v, exp(lanes, greater(y, least)))
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def sums(lanes, shape, scratch, floor):
     """Keeps the shares from a floor on; returns their sum and leaves each vector's behind."""
     width, whole, limit = width_of(lanes), np.float32(0.0), splat(lanes, floor)
@@ -177,7 +178,7 @@ def nucleus(lanes, shape, scratch, top_p):
     return float_of_bits(low)
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def mass(lanes, shape, scratch, floor):
     """Returns the sum of the shares from a floor on."""
     whole, limit = splat(lanes, 0.0), splat(lanes, floor)
@@ -186,7 +187,7 @@ def mass(lanes, shape, scratch, floor):
     return total(whole)
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def pick(lanes, shape, scratch, s, uniform, temperature, top_p):
     """Returns a level of stream s by inverse CDF; the likeliest at temperature 0."""
     width, levels, at = width_of(lanes), shape.levels, s * (shape.bins + shape.extra)
@@ -220,7 +221,7 @@ def pick(lanes, shape, scratch, s, uniform, temperature, top_p):
     return levels - 1
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def likelihood(lanes, shape, scratch, s, level):
     """Returns the log-probability of a level of stream s, nats."""
     at = s * (shape.bins + shape.extra)

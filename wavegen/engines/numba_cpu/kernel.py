@@ -18,13 +18,13 @@ from wavegen.engines.numba_cpu.elementary import gate
 from wavegen.engines.numba_cpu.head import likelihood, pick, summed_up, weighed
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode, encode_gate
-from wavegen.engines.numba_cpu.vector import fma, load, splat, store, total, width_of
+from wavegen.engines.numba_cpu.vector import fma, inlined, load, splat, store, total, width_of
 
 LISTEN, DRAW, JUDGE = 0, 1, 2  # what a call does with the samples after the first
 POLE = 0.97  # of the running mean of the predictor's errors
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def enter(lanes, shape, weights, state, scratch, s, t, tokens):
     """Writes the input of the first block, and what the predictor expects next."""
     width, residual, order = width_of(lanes), shape.residual, shape.order
@@ -43,20 +43,14 @@ def enter(lanes, shape, weights, state, scratch, s, t, tokens):
             for v in range(0, residual, width):
                 y = load(lanes, scratch.h, h + v)
                 y = fma(splat(lanes, mean), load(lanes, weights.features, row + v), y)
-                y = fma(
-                    splat(lanes, loud),
-                    load(lanes, weights.features, row + residual + v),
-                    y,
-                )
-                y = fma(
-                    splat(lanes, step),
-                    load(lanes, weights.features, row + 2 * residual + v),
-                    y,
-                )
+                own = row + residual + v
+                y = fma(splat(lanes, loud), load(lanes, weights.features, own), y)
+                own += residual
+                y = fma(splat(lanes, step), load(lanes, weights.features, own), y)
                 store(scratch.h, h + v, y)
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def expect(lanes, shape, weights, state, scratch, s, c, level):
     """Returns the predictor's features after a sample: mean, loudness, expected step."""
     order, width = shape.order, width_of(lanes)
@@ -81,7 +75,7 @@ def expect(lanes, shape, weights, state, scratch, s, c, level):
     return min(max(mean, np.float32(-1.5)), np.float32(1.5)), loud, step
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def past_taps(lanes, shape, weights, state, scratch, streams, layer, base, place, at, b_at, s_at):
     """Starts a block's convolution: bias and all taps but the newest."""
     hop = weights.dilations[layer]
@@ -102,7 +96,7 @@ def past_taps(lanes, shape, weights, state, scratch, streams, layer, base, place
     return at, b_at + outputs, s_at
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def blocks(lanes, shape, weights, state, scratch, streams):
     """Runs all gated blocks; returns where weights, biases and scales go on."""
     width, residual, gates = width_of(lanes), shape.residual, shape.gate

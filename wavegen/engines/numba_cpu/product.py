@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from wavegen.engines.numba_cpu.tile import TILE, tile
-from wavegen.engines.numba_cpu.vector import width_of
+from wavegen.engines.numba_cpu.vector import inlined, width_of
 
 
 class Rows(NamedTuple):
@@ -31,7 +30,7 @@ def tiles_of(count: int):
     """Returns the product of one tile of `count` vectors of outputs, for any number of streams."""
     part = min(count, TILE // 2)  # what four streams leave registers for
 
-    @njit(forceinline=True, _nrt=False)
+    @inlined
     def tiles(lanes, w, at, rows, streams, x, first, out, scales, s_at, x_scales, xs_at):
         s, width = 0, width_of(lanes)
         while s + 4 <= streams:
@@ -67,7 +66,7 @@ def tiles_of(count: int):
 eight, four, two, one = (tiles_of(count) for count in (8, 4, 2, 1))
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def product(lanes, w, at, rows, outputs, streams, x, first, out, scales, s_at, x_scales, xs_at):
     """Computes out[s] = first[s] + x[s] @ w for all streams; returns where the weights end.
 
@@ -109,23 +108,10 @@ def product(lanes, w, at, rows, outputs, streams, x, first, out, scales, s_at, x
     return at
 
 
-@njit(forceinline=True, _nrt=False)
+@inlined
 def linear(
-    lanes,
-    shape,
-    w,
-    at,
-    inputs,
-    outputs,
-    streams,
-    x,
-    first,
-    out,
-    scales,
-    s_at,
-    xs,
-    xs_at,
-):
+    lanes, shape, w, at, inputs, outputs, streams, x, first, out, scales, s_at, xs, xs_at
+):  # fmt: skip
     """Computes a product in chunks of inputs; returns (where weights, where scales go on)."""
     start = 0
     while start < inputs:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic, overload
 
 from wavegen.engines.numba_cpu.lanes import (
@@ -21,6 +22,15 @@ from wavegen.engines.numba_cpu.lanes import (
     keep,
     place,
 )
+
+
+def inlined(function: Callable) -> Any:
+    """Compiles a function into its callers.
+
+    Numba would count the references of every array that passes through; without (`_nrt`) the
+    kernel takes a third of the time. No such function may make an array.
+    """
+    return njit(forceinline=True, _nrt=False)(function)
 
 
 @intrinsic
