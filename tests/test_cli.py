@@ -13,6 +13,7 @@ import soundfile
 from conftest import make_model, tune
 
 from wavegen import audio, cli
+from wavegen.cli.compiling import show_compiling
 from wavegen.cli.parse import duration, parser
 
 TINY = ["--preset", "tiny", "--sample-rate", "8000", "--sample-seconds", "0.3"]
@@ -54,7 +55,8 @@ def test_train_sample_score_runs_info(place, capsys):
     signal_, rate = soundfile.read(paths[0], always_2d=True)
     assert rate == 8000 and signal_.shape == (round(1.25 * 8000), 1)
     recipe = audio.metadata(paths[1])["comment"]
-    assert "seed 7 variation 1 temperature 1 top_p 1 prime 0.75" in recipe
+    assert "seed 7 variation 1 temperature 1 top_p 1 engine numba precision " in recipe
+    assert " prime 0.75 after my seed" in recipe
     assert (place / seed).read_bytes() == before
 
     # The same number makes the same sound; an existing file is not replaced unasked.
@@ -147,6 +149,8 @@ class Device(types.ModuleType):
         return self
 
     def start(self):
+        if self.fails == "start":
+            raise self.PortAudioError("Device unavailable")
         self.ended = ""
 
     def stop(self):
@@ -172,7 +176,7 @@ def test_play_is_heard_while_the_file_is_written(untrained, capsys, monkeypatch)
     assert (device.rate, device.channels, device.ended) == (8000, 2, "stopped")
     assert played.shape == written.shape == (4000, 2)
     assert np.abs(played - written).max() < 2**-15  # the file has 16 bits
-    assert max(len(block) for block in device.played[1:]) == 160  # 20 ms
+    assert {len(block) for block in device.played} == {1600, 160}  # the seed's end; then 20 ms
 
 
 def test_play_without_a_device_is_one_clear_line(untrained, capsys, monkeypatch):
@@ -186,12 +190,37 @@ def test_play_without_a_device_is_one_clear_line(untrained, capsys, monkeypatch)
     assert run(*command, "-n", "2") == 2
     assert "plays one variation" in capsys.readouterr().err
     assert not (untrained / "generated").exists()
-    # One that goes away in the middle does not stop the file.
-    monkeypatch.setitem(sys.modules, "sounddevice", Device("later"))
-    assert run(*command, "--prime", "0.2") == 0
-    said = capsys.readouterr()
-    assert soundfile.info(said.out.strip()).frames == 4000
-    assert "stopped playing: Device unavailable" in said.err
+    # One that goes away in the middle, or does not start, does not stop the file.
+    for fails in ("later", "start"):
+        monkeypatch.setitem(sys.modules, "sounddevice", Device(fails))
+        assert run(*command, "--prime", "0.2", "-o", fails) == 0
+        said = capsys.readouterr()
+        assert soundfile.info(said.out.strip()).frames == 4000
+        assert "stopped playing: Device unavailable" in said.err
+
+
+def test_an_interrupt_is_heard_while_the_engine_is_compiled():
+    class Interrupted:
+        quiet = False
+
+        def live(self, title):
+            return self
+
+        def note(self, text):
+            raise KeyboardInterrupt
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        show_compiling(lambda: time.sleep(20), Interrupted())
+    assert time.monotonic() - began < 10
+    with pytest.raises(ValueError, match="what went wrong"):
+        show_compiling(lambda: int("what went wrong"), Interrupted())
 
 
 def test_spectral_run_with_its_own_flags(place, capsys):

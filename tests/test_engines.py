@@ -1,5 +1,6 @@
 """Every engine passes by being listed: the reference's logits and tokens, sessions, hand-over."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from conftest import VARIANTS, make_config, make_frames, make_model, variant_nam
 
 from wavegen import engines
 from wavegen.codec import codec_of
-from wavegen.engines.numba_cpu import Lanes, NumbaCPU
-from wavegen.errors import UsageError
+from wavegen.engines.numba_cpu import Lanes, NumbaCPU, weight_shapes
+from wavegen.errors import CheckpointError, UsageError
 from wavegen.models import named_weights
 
 CASES = [("reference", "float32"), ("numba", "float32"), ("numba", "bfloat16"), ("numba", "int8")]
@@ -312,6 +313,24 @@ def test_the_fastest_engine_is_chosen_and_others_are_refused():
             engines.make(model, *arguments)
 
 
+def test_a_file_whose_weights_do_not_fit_is_refused_in_one_line(tmp_path):
+    from wavegen import checkpoint, models
+
+    path, model = tmp_path / "model.safetensors", head({"channels": 2})
+    models.save(path, model, {}, {})
+    file = checkpoint.read_model(path)
+    names = {f"weights/{name}" for name in weight_shapes(model.config)}
+    assert names == {name for name in file.tensors if name.startswith("weights/")}
+    assert engines.make(file, "numba").draw is not None
+    for spoil in (lambda a: a[:-1], None):
+        spoiled = dict(file.tensors)
+        whole = spoiled.pop("weights/skip/bias")
+        if spoil:
+            spoiled["weights/skip/bias"] = spoil(whole)
+        with pytest.raises(CheckpointError, match=r"weights/skip/bias is (missing|of shape)"):
+            engines.make(dataclasses.replace(file, tensors=spoiled), "numba")
+
+
 def test_the_fast_engine_imports_nothing_of_the_rest_or_of_keras():
     text = "".join(
         path.read_text("utf-8")
@@ -335,7 +354,7 @@ def test_a_control_is_one_number_or_one_per_row():
 
 
 def test_shape_of_a_configuration_is_whole_vectors():
-    from wavegen.engines.numba_cpu.packing import shape_of
+    from wavegen.engines.numba_cpu.shapes import shape_of
 
     shape = shape_of(make_config("wavenet", levels=33, residual_channels=20), 16, "int8")
     assert (shape.bins, shape.residual, shape.pair, shape.chunk) == (48, 32, 2, 512)

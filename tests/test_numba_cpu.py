@@ -23,10 +23,10 @@ from wavegen.engines.numba_cpu.packing import (
     bfloat16,
     packed,
     padded,
-    shape_of,
 )
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import GATE_SCALE, encode, encode_gate
+from wavegen.engines.numba_cpu.shapes import shape_of
 from wavegen.engines.numba_cpu.streams import State, decoded, encoded, rings, scratch, unrolled
 from wavegen.engines.numba_cpu.tile import CHUNK
 from wavegen.engines.numba_cpu.vector import load, store

@@ -188,7 +188,7 @@ def from_preset(family: str, preset: str, overrides: dict[str, Any]) -> tuple[An
 
     Args:
         family: a key of `CONFIGS`.
-        preset: tiny, small or base.
+        preset: a key of the family's `PRESETS`.
         overrides: fields of either dataclass by name.
 
     Raises:

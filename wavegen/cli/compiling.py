@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from wavegen.cli.display import Console
 
@@ -13,16 +12,31 @@ SECONDS = 30  # that compiling takes, about
 PATIENCE = 1.0  # seconds without a word: fetching from the cache takes less
 
 
-def compiled(work: Callable[[], None], console: Console) -> None:
-    """Does the work, which compiles an engine or fetches it, and says so if it takes long."""
-    with ThreadPoolExecutor(1) as pool, console.live("compiling") as live:
-        future, began, said = pool.submit(work), time.monotonic(), False
-        while not future.done():
-            concurrent.futures.wait([future], 0.1)
+def show_compiling(work: Callable[[], None], console: Console) -> None:
+    """Does the work, which compiles an engine or fetches it, and says so if it takes long.
+
+    An interrupt is obeyed at once: the compiler, which hears none, is left to itself.
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread, began, said = threading.Thread(target=run, daemon=True), time.monotonic(), False
+    with console.live("compiling") as live:
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
             taken = time.monotonic() - began
-            if taken >= PATIENCE and not said and not future.done():
-                console.note(f"compiling the engine for this machine, once: about {SECONDS} s")
+            if taken >= PATIENCE and not said and thread.is_alive():
+                console.note(
+                    f"compiling the engine for this machine and precision, once: about {SECONDS} s"
+                )
                 said = True
             if said:
                 live.update(min(taken / SECONDS, 0.99), f"{taken:.0f} s")
-        future.result()
+    if failed:
+        raise failed[0]

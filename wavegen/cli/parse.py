@@ -163,7 +163,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits, not 16")
     add("--float32", dest="subtype", action="store_const", const="FLOAT", help="32-bit float")
     add("--play", action="store_true", help="play while drawing (the extra wavegen[play])")
-    add("--engine", help="what draws: numba or reference (the fastest for the model)")
+    add("--engine", help="what draws: numba or reference, Keras (the fastest for the model)")
     add("--precision", help="of the weights: float32, bfloat16 or int8 (the engine's default)")
     add("--force", action="store_true", help="replace results that exist")
     add("--yes", action="store_true", help="do not ask about very long results")

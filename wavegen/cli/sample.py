@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from wavegen import __version__, audio, checkpoint
-from wavegen.cli.compiling import compiled
+from wavegen import __version__, audio, checkpoint, engines
+from wavegen.cli import play
+from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed
-from wavegen.cli.play import Player
 from wavegen.errors import AudioError, Error, OutputError, UsageError
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
 BLOCK_SECONDS = 0.02  # drawn at a time where it is played at once
 FILE_SECONDS = 0.125  # and where it only goes into a file
-KEPT_BLOCKS = 240  # about half a minute, to tell what went wrong
+KEPT_SECONDS = 30.0  # to tell what went wrong
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -34,6 +34,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     temperatures = spread(arguments.temperature or [], arguments.count)
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(10**6)
+    engines.check_names(arguments.engine, arguments.precision)
+    if arguments.play:
+        play.check(arguments)
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
     for seed in seeds:
         if seed is not None:
@@ -41,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     path = find_model(arguments, console)
     console.note(f"model: {path}")
     file = checkpoint.read_model(path)
-    player = Player.open(file.config, arguments) if arguments.play else None
+    player = play.Player.open(file.config) if arguments.play else None
     sampler = prepare(file, arguments, console)
     controls: dict[str, Any] = {"temperature": temperatures} if temperatures else {}
     if arguments.top_p is not None:
@@ -65,7 +68,7 @@ def prepare(file: checkpoint.ModelFile, arguments: argparse.Namespace, console: 
 
     with hushed():
         sampler = Sampler(file, arguments.engine, arguments.precision)
-    compiled(sampler.engine.warm_up, console)
+    show_compiling(sampler.engine.warm_up, console)
     return sampler
 
 
@@ -100,7 +103,7 @@ def continue_one(
     sampler: Any,
     file: checkpoint.ModelFile,
     controls: dict[str, Any],
-    player: Player | None,
+    player: play.Player | None,
     arguments: argparse.Namespace,
     console: Console,
 ) -> None:
@@ -120,7 +123,7 @@ def continue_one(
                         rate,
                         channels,
                         subtype=arguments.subtype or "PCM_16",
-                        metadata=recipe(file, seed, variation, controls, arguments),
+                        metadata=recipe(file, seed, variation, controls, sampler.engine, arguments),
                         force=arguments.force,
                     )
                 )
@@ -160,17 +163,19 @@ def draw(
     rate, delay = sampler.config.sample_rate, sampler.codec.delay_samples
     # The stream begins `delay` samples before the seed's end, where both overlap.
     skip = 0 if arguments.with_prime and heard.shape[1] >= delay else delay
+    session = sampler.listen(heard)  # before anything is played, so that no gap is heard
     if arguments.with_prime:
         for output in outputs:
             output.write(heard[:, : max(0, heard.shape[1] - delay)])
     began, done, total = time.monotonic(), -delay, round(arguments.seconds * rate)
     kept: list[np.ndarray] = []
+    block_seconds = BLOCK_SECONDS if arguments.play else FILE_SECONDS
     blocks = sampler.stream(
-        sampler.listen(heard),
+        session,
         arguments.seconds,
         count=arguments.count,
         rng_seed=arguments.seed,
-        block_seconds=BLOCK_SECONDS if arguments.play else FILE_SECONDS,
+        block_seconds=block_seconds,
         **controls,
     )
     for block in blocks:
@@ -178,7 +183,7 @@ def draw(
         skip -= block.shape[-1] - new.shape[-1]
         for i, output in enumerate(outputs):
             output.write(new[min(i, len(new) - 1)])  # a player comes last
-        kept = [*kept, new][-KEPT_BLOCKS:]
+        kept = [*kept, new][-round(KEPT_SECONDS / block_seconds) :]
         done += block.shape[-1]
         speed = max(done, 0) / rate / (time.monotonic() - began)
         left = (total - done) / rate / speed if speed else 0
@@ -247,12 +252,14 @@ def recipe(
     seed: Path | None,
     variation: int,
     controls: dict[str, Any],
+    engine: Any,
     arguments: argparse.Namespace,
 ) -> dict[str, str]:
     """Returns what it takes to make this sound again, for the file's metadata."""
     settings = {k: v[variation] if isinstance(v, list) else v for k, v in controls.items()}
     text = f"model {file.sha256[:16]} seed {arguments.seed} variation {variation}"
     text += "".join(f" {name} {value:g}" for name, value in settings.items())
+    text += f" engine {engine.name} precision {engine.precision}"
     text += f" prime {arguments.prime:g} after {seed.name if seed else 'silence'}"
     return {"software": f"wavegen {__version__}", "comment": text}
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavegen import audio, checkpoint, listing
+from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, hushed
 from wavegen.codec import codec_of
 from wavegen.errors import AudioError, Error
@@ -31,6 +32,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         judges = {"model": engines.make(file, arguments.engine or "reference", "float32")}
         for precision in arguments.precision or []:
             judges[f"model in {precision}"] = engines.make(file, "numba", precision)
+    for judge in judges.values():
+        show_compiling(judge.warm_up, console)
     arrays = checkpoint.part_of(file.tensors, "baselines/")
     yardsticks = heldout.Yardsticks.from_arrays(file.config, arrays)
     codec, code = codec_of(file.config), 0

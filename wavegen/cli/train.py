@@ -16,7 +16,7 @@ from typing import Any
 
 from wavegen import config, dataset, engines
 from wavegen.checkpoint import Run, check_name
-from wavegen.cli.compiling import compiled
+from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed, large
 from wavegen.cli.parse import overrides
 from wavegen.errors import shown
@@ -153,7 +153,7 @@ def train(
     seconds = arguments.seconds
     if seconds is None and arguments.steps is None:
         seconds = DEFAULT_SECONDS
-    compiled(partial(engines.warm_up, config.family_of(model_config)), console)
+    show_compiling(partial(engines.warm_up, config.family_of(model_config)), console)
     listener = Listener(run_folder, data, arguments.sample_seconds, console)
     with console.live("training") as live, Signals(console) as signals:
         show = Show(console, live, run_folder, seconds, arguments)

@@ -14,10 +14,11 @@ from typing import Any
 
 from wavegen.codec import codec_of
 from wavegen.config import family_of, nearest
-from wavegen.errors import UsageError
+from wavegen.errors import CheckpointError, UsageError, shown
 from wavegen.modelfile import ModelFile
 
 FAST = {"wavenet": "numba"}  # family -> the engine to prefer
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def reference(model: Any, precision: str | None) -> Any:
@@ -35,15 +36,10 @@ def reference(model: Any, precision: str | None) -> Any:
 
 def numba_cpu(model: Any, precision: str | None) -> Any:
     """Returns the compiled WaveNet engine; of a file's model without importing Keras."""
-    from wavegen.engines.numba_cpu import PRECISIONS, NumbaCPU
+    from wavegen.engines.numba_cpu import NumbaCPU, weight_shapes
 
     if family_of(model.config) != "wavenet":
         raise UsageError(f"the numba engine draws a wavenet, not a {family_of(model.config)}")
-    if precision is not None and precision not in PRECISIONS:
-        hint = nearest(precision, PRECISIONS)
-        raise UsageError(
-            f"{precision!r} is not a precision{hint}; there are {', '.join(PRECISIONS)}"
-        )
     if isinstance(model, ModelFile):
         named = {k: v for k, v in model.tensors.items() if k.startswith("weights/")}
     else:
@@ -51,6 +47,15 @@ def numba_cpu(model: Any, precision: str | None) -> Any:
 
         named = named_weights(model)
     weights = {name.removeprefix("weights/"): value for name, value in named.items()}
+    for name, shape in weight_shapes(model.config).items():
+        here = tuple(weights[name].shape) if name in weights else None
+        if here != shape:
+            found = "missing" if here is None else f"of shape {here}"
+            where = shown(model.path) if isinstance(model, ModelFile) else "the model"
+            raise CheckpointError(
+                f"{where}: weights/{name} is {found}, its configuration asks for {shape}; "
+                "the file was not written by this version of wavegen"
+            )
     codec = codec_of(model.config)
     return NumbaCPU(model.config, weights, codec.values, codec.edges, precision=precision)
 
@@ -69,12 +74,19 @@ def make(model: Any, engine: str | None = None, precision: str | None = None) ->
     Raises:
         UsageError: no such engine or precision, or one that cannot run this family.
     """
-    if engine is None:
-        engine = best(family_of(model.config))
-    if engine not in ENGINES:
-        hint = nearest(engine, ENGINES)
-        raise UsageError(f"{engine!r} is not an engine{hint}; there are {', '.join(ENGINES)}")
-    return ENGINES[engine](model, precision)
+    check_names(engine, precision)
+    return ENGINES[engine or best(family_of(model.config))](model, precision)
+
+
+def check_names(engine: str | None, precision: str | None) -> None:
+    """Raises UsageError for an engine or a precision that does not exist; None is allowed."""
+    for name, kind, known in (
+        (engine, "an engine", tuple(ENGINES)),
+        (precision, "a precision", PRECISIONS),
+    ):
+        if name is not None and name not in known:
+            hint = nearest(name, known)
+            raise UsageError(f"{name!r} is not {kind}{hint}; there are {', '.join(known)}")
 
 
 def best(family: str) -> str:

@@ -27,6 +27,8 @@ class Reference:
     how many were asked for.
     """
 
+    name, precision = "reference", "float32"
+
     def __init__(self, model: keras.Model, together: bool = False) -> None:
         """Takes a snapshot of the model's parameters; later changes of the model are not seen.
 

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from wavegen.engines.numba_cpu.engine import NumbaCPU, warm_up
 from wavegen.engines.numba_cpu.lanes import Lanes
-from wavegen.engines.numba_cpu.packing import PRECISIONS
+from wavegen.engines.numba_cpu.shapes import PRECISIONS, weight_shapes
 
-__all__ = ["PRECISIONS", "Lanes", "NumbaCPU", "warm_up"]
+__all__ = ["PRECISIONS", "Lanes", "NumbaCPU", "warm_up", "weight_shapes"]

@@ -12,14 +12,18 @@ import numpy as np
 from wavegen.engines.numba_cpu import kernel, streams
 from wavegen.engines.numba_cpu.kernel import DRAW, JUDGE, LISTEN
 from wavegen.engines.numba_cpu.lanes import Lanes
-from wavegen.engines.numba_cpu.packing import packed, shape_of
+from wavegen.engines.numba_cpu.packing import packed
+from wavegen.engines.numba_cpu.shapes import shape_of, weight_shapes
 
-BLOCK = 16384  # frames of one call, at most, so that Ctrl-C is heard
+BLOCK = 16384  # frames heard in one call, at most, so that Ctrl-C is noticed
+DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  # by lanes
 GROUP = 8  # streams of one call of the kernel: more do not fit into the first cache
 
 
 class NumbaCPU:
     """Draws from a WaveNet, given as arrays."""
+
+    name = "numba"
 
     def __init__(
         self,
@@ -41,14 +45,13 @@ class NumbaCPU:
             edges: float32 (levels - 1,), the thresholds between levels.
             precision: float32; bfloat16, of weights and of what they are multiplied with; or int8,
                 of weights with a scale an output, multiplied with int16. Sums are float32. None
-                takes the fastest that costs less than 0.005 bits a sample: int8, where there are
-                vectors.
+                takes the fastest for one stream that costs less than 0.005 bits a sample.
             threads: cores to spread several streams over; None takes all.
             lanes: what to compile for; None is the best of this processor.
         """
         self.config, self.threads = config, threads or cores()
         self.lanes = lanes or Lanes.here()
-        self.precision = precision or ("int8" if self.lanes.width > 1 else "float32")
+        self.precision = precision or DEFAULTS[self.lanes.width]
         self.shape = shape_of(config, self.lanes.width, self.precision)
         self.weights = packed(config, self.shape, weights, values, edges, self.precision)
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
@@ -157,11 +160,11 @@ class Voices:
         )
         return self.last.copy(), (blocks, moment)
 
-    def draw(self, noise: np.ndarray, **controls: Any) -> np.ndarray:
+    def draw(self, noise: np.ndarray, temperature: Any = 1.0, top_p: Any = 1.0) -> np.ndarray:
         """Returns the next frames, int32 `(batch, time, channels)`; see `NumbaCPU.draw`."""
         batch, time, channels = noise.shape
-        given = [controls.get(name, 1.0) for name in ("temperature", "top_p")]
-        rows = np.stack([np.broadcast_to(value, (batch,)) for value in given], -1)
+        assert batch == len(self.last), f"noise of {batch} rows for {len(self.last)} streams"
+        rows = np.stack([np.broadcast_to(value, (batch,)) for value in (temperature, top_p)], -1)
         tokens = np.zeros((batch, time + 1, channels), np.int32)
         tokens[:, :1] = self.last
         empty = np.zeros((batch, 0, channels), np.float32)
@@ -219,12 +222,8 @@ def warm_up(precision: str | None = None) -> None:
     """Compiles the kernel, or fetches it from the cache, before there is a model to draw from."""
     names = ("channels", "residual_channels", "gate_channels", "skip_channels", "post_channels")
     least = dict.fromkeys(names, 1) | dict(levels=4, kernel_size=2, predictor_order=0)
-    shapes = {"embedding_0/embeddings": (4, 1), "scalars/kernel": (1, 1), "scalars/bias": (1,)}
-    shapes |= {"block_0/dilated/kernel": (2, 2), "block_0/dilated/bias": (2,)}
-    shapes |= {"skip/kernel": (1, 1), "skip/bias": (1,), "post/kernel": (1, 1), "post/bias": (1,)}
-    shapes |= {"output_0/kernel": (1, 6), "output_0/bias": (6,)}
-    weights = {name: np.zeros(shape) for name, shape in shapes.items()}
     config = SimpleNamespace(**least, dilations=(1,))
+    weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
     NumbaCPU(config, weights, np.zeros(4), np.zeros(3), precision=precision).warm_up()
 
 

@@ -10,6 +10,8 @@ one skip product at the end. Compiled once per machine and kept.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -22,6 +24,15 @@ from wavegen.engines.numba_cpu.vector import fma, inlined, load, splat, store, t
 
 LISTEN, DRAW, JUDGE = 0, 1, 2  # what a call does with the samples after the first
 POLE = 0.97  # of the running mean of the predictor's errors
+
+
+def kept(function: Callable) -> Any:
+    """Compiles a function once a machine; in every process where there is no place to keep it."""
+    options = dict(nogil=True, error_model="numpy", _nrt=False)
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written to
+        return njit(**options)(function)
 
 
 @inlined
@@ -147,7 +158,7 @@ def blocks(lanes, shape, weights, state, scratch, streams):
     return at, b_at, s_at
 
 
-@njit(nogil=True, cache=True, error_model="numpy", _nrt=False)
+@kept
 def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, nats, logits):
     """Hears `tokens[:, t]` for every t and, but for LISTEN, weighs or draws the one after.
 

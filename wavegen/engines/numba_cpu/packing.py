@@ -10,46 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.shapes import Shape
 from wavegen.engines.numba_cpu.tile import CHUNK, TILE
 
-PRECISIONS = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int16}  # of the inputs
 FAR = 1e20  # an edge beyond every sample
-
-
-class Shape(NamedTuple):
-    """Sizes that the kernel needs; widths are whole vectors.
-
-    Attributes:
-        width: lanes of a vector.
-        channels: 1 or 2.
-        levels: of a sample.
-        bins: levels, padded.
-        extra: outputs of the last layer beyond the levels: shift and scale of the prediction.
-        layers: gated blocks.
-        taps: of each dilated convolution.
-        residual: width of the residual path.
-        gate: width of tanh and of sigmoid.
-        skip: width of the skip sum.
-        post: width between the last two layers.
-        order: of the linear predictor; 0 for none.
-        pair: inputs in one row of weights, 1 or 2.
-        chunk: inputs summed at a time, at most.
-    """
-
-    width: int
-    channels: int
-    levels: int
-    bins: int
-    extra: int
-    layers: int
-    taps: int
-    residual: int
-    gate: int
-    skip: int
-    post: int
-    order: int
-    pair: int
-    chunk: int
 
 
 class Weights(NamedTuple):
@@ -82,31 +46,6 @@ class Weights(NamedTuple):
     coefficients: np.ndarray
     limits: np.ndarray
     dilations: np.ndarray
-
-
-def shape_of(config: Any, width: int, precision: str) -> Shape:
-    """Returns the sizes of a configuration for vectors of `width` lanes."""
-    unit = max(width, 2)  # pairs of inputs must not be torn
-
-    def up(size: int) -> int:
-        return -(-size // unit) * unit
-
-    return Shape(
-        width=width,
-        channels=config.channels,
-        levels=config.levels,
-        bins=up(config.levels),
-        extra=unit if config.predictor_order else 0,
-        layers=len(config.dilations),
-        taps=config.kernel_size,
-        residual=up(config.residual_channels),
-        gate=up(config.gate_channels),
-        skip=up(config.skip_channels),
-        post=up(config.post_channels),
-        order=up(config.predictor_order),
-        pair=1 if precision == "float32" else 2,
-        chunk=CHUNK if precision == "int8" else 1 << 40,
-    )
 
 
 class Packer:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavegen.engines.numba_cpu.packing import PRECISIONS, Shape, aligned, bfloat16, padded
+from wavegen.engines.numba_cpu.packing import aligned, bfloat16, padded
 from wavegen.engines.numba_cpu.rounding import GATE_SCALE
+from wavegen.engines.numba_cpu.shapes import PRECISIONS, Shape
 
 
 class State(NamedTuple):
@@ -45,7 +46,7 @@ class Scratch(NamedTuple):
         hidden_codes: [stream][post].
         logits: float32 [stream][bins + extra].
         expected: float32 [stream][channels][2], mean and scale of the next sample.
-        row: float32 [3][bins + 2 * width], of one distribution.
+        row: float32 (2 * (bins + width),), of one distribution.
         gate_scales: float32 [stream], of the gates.
         scales: float32 [stream], of any other inputs.
     """
@@ -140,7 +141,8 @@ def encoded(rows: np.ndarray, precision: str) -> tuple[np.ndarray, np.ndarray]:
         return bfloat16(rows), none
     high = np.maximum(np.abs(rows).max(axis=-1), np.float32(1e-30))
     size = (high.view(np.uint32) & 0x7F800000).view(np.float32)
-    codes = np.rint(rows * (np.float32(2**14) / size)[..., None])
+    with np.errstate(over="ignore", invalid="ignore"):  # weights may be absurd, and finite
+        codes = np.rint(rows * (np.float32(2**14) / size)[..., None])
     return np.clip(codes, -32767, 32767).astype(np.int16), size * np.float32(2.0**-14)
 
 
