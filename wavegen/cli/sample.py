@@ -18,10 +18,10 @@ from wavegen.cli import play
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed
 from wavegen.errors import AudioError, Error, OutputError, UsageError
+from wavegen.sampling import BLOCK_SECONDS, Sampler
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
-BLOCK_SECONDS = 0.02  # drawn at a time where it is played at once
-FILE_SECONDS = 0.125  # and where it only goes into a file
+FILE_SECONDS = 0.125  # drawn at a time where nobody listens meanwhile
 KEPT_SECONDS = 30.0  # to tell what went wrong
 
 
@@ -64,8 +64,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def prepare(file: checkpoint.ModelFile, arguments: argparse.Namespace, console: Console) -> Any:
     """Returns a sampler that is ready to draw."""
-    from wavegen.sampling import Sampler
-
     with hushed():
         sampler = Sampler(file, arguments.engine, arguments.precision)
     show_compiling(sampler.engine.warm_up, console)

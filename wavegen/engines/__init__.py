@@ -17,7 +17,6 @@ from wavegen.config import family_of, nearest
 from wavegen.errors import CheckpointError, UsageError, shown
 from wavegen.modelfile import ModelFile
 
-FAST = {"wavenet": "numba"}  # family -> the engine to prefer
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
@@ -91,7 +90,7 @@ def check_names(engine: str | None, precision: str | None) -> None:
 
 def best(family: str) -> str:
     """Returns the name of the fastest engine that runs a family here."""
-    if FAST.get(family) == "numba":
+    if family == "wavenet":
         with contextlib.suppress(ImportError):  # Numba can lag behind a new Python
             import numba  # noqa: F401
 

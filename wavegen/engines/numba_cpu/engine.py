@@ -79,6 +79,13 @@ class NumbaCPU:
         """Returns voices that go on from a session, for many short draws; it is not changed."""
         return Voices(self, session)
 
+    def begun(self, frames: np.ndarray, session: Any = None) -> tuple[Voices, np.ndarray]:
+        """Returns voices and the frames they have yet to hear; from silence, all but the first."""
+        frames = np.asarray(frames, np.int32)
+        if session is not None:
+            return self.open(session), frames
+        return self.open((frames[:, :1], self.silence(len(frames)))), frames[:, 1:]
+
     def prime(self, frames: np.ndarray, session: Any = None) -> Any:
         """Returns the session after hearing frames.
 
@@ -86,10 +93,7 @@ class NumbaCPU:
             frames: int32 `(batch, time, channels)`, time >= 1.
             session: of an earlier call, which the frames continue.
         """
-        frames = np.asarray(frames, np.int32)
-        if session is None:
-            session, frames = (frames[:, :1], self.silence(len(frames))), frames[:, 1:]
-        voices = self.open(session)
+        voices, frames = self.begun(frames, session)
         voices.hear(frames, LISTEN)
         return voices.session()
 
@@ -111,8 +115,8 @@ class NumbaCPU:
         Args:
             frames: int32 `(time, channels)` of one recording, heard from silence.
         """
-        frames = np.asarray(frames, np.int32)[None]
-        return self.open((frames[:, :1], self.silence(1))).hear(frames[:, 1:], JUDGE)[0][0]
+        voices, following = self.begun(frames[None])
+        return voices.hear(following, JUDGE)[0][0]
 
     def logits(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
         """Returns logits `(batch, time - 1, channels, levels)` of all frames but the first.
@@ -121,10 +125,7 @@ class NumbaCPU:
             frames: int32 `(batch, time, channels)`, time >= 2.
             session: of an earlier call, which the frames continue; then all of them are counted.
         """
-        frames = np.asarray(frames, np.int32)
-        if session is None:
-            session, frames = (frames[:, :1], self.silence(len(frames))), frames[:, 1:]
-        voices = self.open(session)
+        voices, frames = self.begun(frames, session)
         _, logits = voices.hear(frames, JUDGE, keep_logits=True)
         return logits, voices.session()
 

@@ -137,11 +137,7 @@ def peak(lanes, shape, scratch, at):
 @inlined
 def shares(lanes, shape, scratch, at, top, sharpness):
     """Writes e^((logit - top) * sharpness) of a row of logits into `scratch.row`."""
-    highest, factor, least = (
-        splat(lanes, top),
-        splat(lanes, sharpness),
-        splat(lanes, -87.0),
-    )
+    highest, factor, least = splat(lanes, top), splat(lanes, sharpness), splat(lanes, -87.0)
     for v in range(0, shape.bins, width_of(lanes)):
         y = (load(lanes, scratch.logits, at + v) - highest) * factor
         store(scratch.row, v, exp(lanes, greater(y, least)))
@@ -165,10 +161,7 @@ def sums(lanes, shape, scratch, floor):
 def nucleus(lanes, shape, scratch, top_p):
     """Returns the least share that stays: the levels above it hold less than `top_p` of all."""
     enough = top_p * mass(lanes, shape, scratch, np.float32(0.0))
-    low, high = (
-        np.int32(0),
-        np.int32(0x3F800000),
-    )  # the bits of 0.0 and 1.0, in the same order
+    low, high = np.int32(0), np.int32(0x3F800000)  # the bits of 0.0 and of 1.0
     while low < high:  # the smallest share with less than enough beyond it
         middle = np.int32((low + high) // 2)
         if mass(lanes, shape, scratch, float_of_bits(np.int32(middle + 1))) < enough:
