@@ -4,11 +4,12 @@
 
 A run measures how fast a core reads weights and how fast it multiplies and adds, and in alternation
 with that every engine, for 1, 8 and 32 streams, at configuration A (30 layers, residual and gate
-64, skip 256), B (residual and gate 32, skip 128) and the presets. One stream cannot be faster than
-its float32 weights are read, many not faster than float32 arithmetic: that is the limit, which
-smaller weights and dot products of them may pass. Figures are medians of rounds, ratios those
-within a round. Samples are those of all streams together; a stereo frame counts as one. It takes
-under four minutes, and half a minute more for each precision not compiled here before.
+64, skip 256), B (residual and gate 32, skip 128), each a softmax alone, and the presets. One stream
+cannot be faster than its float32 weights are read, many not faster than float32 arithmetic: that is
+the limit, which smaller weights and dot products of them may pass. Figures are medians of rounds,
+ratios those within a round. Samples are those of all streams together; a stereo frame counts as
+one. It takes under four minutes, and half a minute more for each precision not compiled here
+before.
 """
 
 # ruff: noqa: E402 - NumPy and Keras look at the cores and the backend when they are imported
@@ -61,9 +62,10 @@ from wavegen.engines.reference import Reference
 from wavegen.models import named_weights
 from wavegen.models.wavenet import WaveNet
 
+PLAIN = dict(head="softmax", predictor_order=0)
 WIDTHS = {
-    "A": dict(residual_channels=64, gate_channels=64, skip_channels=256, predictor_order=0),
-    "B": dict(residual_channels=32, gate_channels=32, skip_channels=128, predictor_order=0),
+    "A": dict(residual_channels=64, gate_channels=64, skip_channels=256) | PLAIN,
+    "B": dict(residual_channels=32, gate_channels=32, skip_channels=128) | PLAIN,
 }
 STREAMS = (1, 8) if OPTIONS.quick else (1, 8, 32)
 ROUNDS, SECONDS = (1, 0.02) if OPTIONS.quick else (5, 0.07)  # seconds of one measurement
@@ -137,7 +139,8 @@ def drawing(engine: Any, config: Any, streams: int, cores: int) -> Callable[[], 
     frames = 256
     if isinstance(engine, Reference):  # a call costs it milliseconds, a row in turn
         frames = 2000 if streams == 1 else 400
-    session = engine.prime(np.full((streams, 1, config.channels), config.levels // 2, np.int32))
+    silence = codec_of(config).levels // 2
+    session = engine.prime(np.full((streams, 1, config.channels), silence, np.int32))
     noise = np.random.default_rng(0).random((streams, frames, config.channels), np.float32)
     voices = engine.open(session)
     return pace(lambda: voices.draw(noise), streams * frames, cores)
@@ -148,7 +151,9 @@ def flops_of(c: WaveNetConfig) -> int:
     block = 2 * c.kernel_size * c.residual_channels + c.residual_channels + c.skip_channels
     blocks = len(c.dilations) * c.gate_channels * block
     blocks -= c.gate_channels * c.residual_channels  # the last one's residual goes nowhere
-    last = c.skip_channels + c.levels + (2 if c.predictor_order else 0)
+    last = c.skip_channels + c.outputs
+    if c.head == "softmax" and not c.predictor_order:
+        last -= 2  # shift and scale of no prediction
     return 2 * (blocks + c.channels * c.post_channels * last)
 
 

@@ -14,14 +14,18 @@ import pytest
 
 SMALL = {
     "wavenet": dict(cycles=2, layers_per_cycle=3, residual_channels=8, gate_channels=8)
-    | dict(skip_channels=12, post_channels=12, levels=32),
+    | dict(skip_channels=12, post_channels=12, levels=32, mixtures=3)
+    | dict(predictor_order=24, predictor_hop=16, predictor_memory=0.01),
     "spectral_lstm": dict(n_fft=32, hop_length=16, layers=2, units=8),
 }
 VARIANTS = [
     ("wavenet", {}),
     ("wavenet", {"channels": 2}),
     ("wavenet", {"predictor_order": 0}),
-    ("wavenet", {"kernel_size": 3, "levels": 64}),
+    ("wavenet", {"head": "softmax"}),
+    ("wavenet", {"head": "softmax", "channels": 2}),
+    ("wavenet", {"head": "softmax", "predictor_order": 0}),
+    ("wavenet", {"head": "softmax", "kernel_size": 3, "levels": 64}),
     ("spectral_lstm", {}),
     ("spectral_lstm", {"channels": 1}),
     ("spectral_lstm", {"head": "mse"}),
@@ -51,9 +55,9 @@ def make_model(family, seed=0, **fields):
     for variable in model.trainable_variables:
         variable.assign(np.asarray(variable) + 0.1 * rng.standard_normal(variable.shape))
     if getattr(model, "predictor", None):
-        taps = np.zeros(model.predictor.coefficients.shape, "float32")
-        taps[:2] = [1.2, -0.4][: len(taps)]
-        model.predictor.coefficients.assign(taps)
+        taps = np.zeros(model.predictor.whitening.shape, "float32")
+        taps[:2] = 1.2, -0.4
+        model.predictor.whitening.assign(taps)
         model.predictor.bounds.assign([0.6, 1e-3, 0.5])
     return model
 

@@ -19,7 +19,7 @@ from wavegen.baselines import (
     predict,
     running_mean,
 )
-from wavegen.codec import STFT, MuLaw
+from wavegen.codec import PCM16, STFT, MuLaw
 from wavegen.frame_baselines import FrameBaselines, student_scale, two_taps
 
 SAMPLE_NAMES = [
@@ -164,7 +164,7 @@ def test_fitting_on_two_channels_counts_both():
 
 def test_arrays_give_the_same_baselines_back(fitted, codec):
     frames = codec.encode(wave(9, 500))
-    again = SampleBaselines.from_arrays(fitted.to_arrays())
+    again = SampleBaselines.from_arrays(codec, fitted.to_arrays())
     for name, bits in fitted.bits(frames).items():
         np.testing.assert_array_equal(again.bits(frames)[name], bits)
     for name, array in again.to_arrays().items():
@@ -173,14 +173,73 @@ def test_arrays_give_the_same_baselines_back(fitted, codec):
 
 @pytest.mark.parametrize("samples", [1, 2, 40, 65, 5000])
 @pytest.mark.parametrize("loud", [0.0, 1.0])
-def test_short_and_silent_recordings_can_be_fitted(samples, loud):
-    codec = MuLaw(64)
+@pytest.mark.parametrize("codec", [MuLaw(64), PCM16()])
+def test_short_and_silent_recordings_can_be_fitted(codec, samples, loud):
     frames = codec.encode((loud * wave(1, samples)).astype("float32"))
     found = SampleBaselines.fit(codec, [frames])
     assert all(np.isfinite(array).all() for array in found.to_arrays().values())
     assert 0 < found.scale_floor < found.scale_ceiling and found.fixed_scale > 0
     for bits in found.bits(codec.encode(wave(2, 100))).values():
         assert np.isfinite(bits).all()
+
+
+# Of 16 bits the histogram and the bigram know some hundreds of classes, in which all are alike.
+
+
+@pytest.fixture(scope="module")
+def fitted_16():
+    codec = PCM16()
+    return SampleBaselines.fit(codec, [codec.encode(wave(seed, 20_000)) for seed in (1, 2)])
+
+
+def test_noise_of_16_bits_costs_16_bits():
+    codec, rng = PCM16(), np.random.default_rng(0)
+    train, fresh = rng.integers(0, 65536, (2, 60_000, 1)).astype(np.int32)
+    found = means(SampleBaselines.fit(codec, [train]).bits(fresh))
+    assert list(found) == SAMPLE_NAMES and found["uniform"] == 16
+    assert found["histogram"] == pytest.approx(16, abs=0.01)
+    assert all(cost > 15.99 for cost in found.values())
+
+
+def test_probabilities_of_all_16_bit_levels_add_up_to_one(fitted_16):
+    every = np.arange(65536)
+    bits = fitted_16.channel_bits(every)
+    assert (2.0 ** -bits["histogram"]).sum() == pytest.approx(1, abs=1e-9)
+    for before in (0, 30_000, 32_768, 65_535):
+        after = np.stack([np.full(65536, before), every], axis=1).ravel()
+        cost = fitted_16.channel_bits(after)["bigram"][1::2]
+        assert (2.0**-cost).sum() == pytest.approx(1, abs=1e-9)
+    for mean, scale in ((0.0, 1e-6), (0.3, 1e-3), (-1.7, 0.1), (1.0, 3.0)):
+        cost = logistic_bits(every, mean, scale, PCM16().edges.astype(np.float64))
+        assert (2.0**-cost).sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_levels_of_one_class_cost_the_same(fitted_16):
+    every, classes = np.arange(65536), PCM16().classes
+    cost = fitted_16.channel_bits(every)["histogram"]
+    for number in (0, 100, 128, 255):
+        assert np.ptp(cost[classes == number]) == 0
+    assert fitted_16.histogram.shape == (256,) and fitted_16.bigram.shape == (256, 256)
+    assert fitted_16.histogram.sum() == 40_000
+
+
+def test_music_of_16_bits_is_better_known_the_more_is_looked_at(fitted_16):
+    fresh = PCM16().encode(wave(3, 20_000))
+    found = means(fitted_16.bits(fresh))
+    scale, step = 0.02, 2 / 65536
+    entropy = (math.log(scale / step) + 2) / math.log(2)  # of the source's logistic innovation
+    assert 15 > found["histogram"] > found["linear predictor, fixed scale"] + 0.5
+    assert found["linear predictor, fixed scale"] == pytest.approx(entropy, abs=0.02)
+    assert found["linear predictor, adaptive scale"] == pytest.approx(entropy, abs=0.05)
+    np.testing.assert_allclose(fitted_16.coefficients[:3], [1.2, -0.5, 0], atol=0.03)
+
+
+def test_16_bit_baselines_come_back_from_a_model_file_for_its_codec(fitted_16):
+    frames, arrays = PCM16(2).encode(wave(9, 500, 2)), fitted_16.to_arrays()
+    assert set(arrays) == {"histogram", "bigram", "coefficients", "scales"}  # tables: the codec's
+    again = SampleBaselines.from_arrays(PCM16(2), arrays)
+    for name, bits in fitted_16.bits(frames).items():
+        np.testing.assert_array_equal(again.bits(frames)[name], bits)
 
 
 def hours(pieces, length=33_000):

@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavegen.batches import (
-    Augment,
-    Batch,
-    stream_steps,
-    streams,
-    windows,
-    windows_per_epoch,
-)
+from wavegen.batches import Augment, stream_steps, streams
 from wavegen.dataset import Dataset
 from wavegen.errors import AudioError, UsageError
 
@@ -46,77 +39,26 @@ def numbers(signal) -> list[int]:
     return (np.asarray(signal, np.float64) / UNIT).round().astype(int).tolist()
 
 
-def epoch_of_windows(data, epoch, length, batch=1, **more) -> list[Batch]:
-    count = windows_per_epoch(data, length, more.get("part", "train"))
-    assert count % batch == 0
-    steps = range(epoch * count // batch, (epoch + 1) * count // batch)
-    return [windows(data, step, batch=batch, length=length, seed=3, **more) for step in steps]
-
-
-@settings(deadline=None, max_examples=60)
-@given(LENGTHS, st.integers(1, 64), st.integers(0, 4))
-def test_windows_give_every_sample_once_an_epoch(lengths, length, epoch):
-    data = counting(lengths)
-    seen = []
-    for signal, valid in epoch_of_windows(data, epoch, length):
-        assert valid[0].any() and not np.diff(valid[0].astype(int)).max(initial=-1) > 0
-        assert not signal[0, 0, ~valid[0]].any()
-        inside = numbers(signal[0, 0, valid[0]])
-        assert inside == list(range(inside[0], inside[0] + len(inside)))
-        seen += inside
-    assert sorted(seen) == list(range(1, sum(lengths) + 1))
-
-
-def test_windows_are_cut_and_ordered_anew_each_epoch():
-    data = counting([1000, 700])
-    starts = [
-        [numbers(signal[0, 0, :1])[0] for signal, _ in epoch_of_windows(data, epoch, 50)]
-        for epoch in range(3)
+def epoch_of(data, epoch, part="train", **how):
+    """Returns all steps of an epoch."""
+    steps = stream_steps(data, part=part, **how)
+    return [
+        streams(data, step, context=0, seed=3, part=part, **how)
+        for step in range(epoch * steps, (epoch + 1) * steps)
     ]
-    assert starts[0] != sorted(starts[0])
-    assert set(starts[0]) != set(starts[1]) != set(starts[2])
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(2, 60), st.integers(1, 8), st.integers(0, 99))
-def test_the_grid_moves_by_half_a_window_at_least(length, whole, rest):
-    """The first window's length takes about half of all values or more, over many epochs."""
-    data = counting([samples := whole * length + 1 + rest % length])
-    count = windows_per_epoch(data, length)
-    assert samples <= count * length < samples + 1.5 * length
-    rows = windows(data, 0, batch=30 * count, length=length, seed=rest)
-    firsts = rows.valid.sum(1)[(rows.signal[:, 0, 0] / UNIT).round() == 1]
-    assert len(firsts) == 30 and np.ptp(firsts) >= length // 2 - length // 5 - 1
 
 
 def test_a_batch_depends_on_its_step_alone():
     data = counting([500, 300, 20], channels=2)
-    how = dict(batch=7, seed=11, augment=Augment())
-    cut = {
-        "windows": lambda step: windows(data, step, length=32, **how),
-        "streams": lambda step: streams(data, step, length=4, frame_samples=8, context=8, **how),
-    }
-    for name, function in cut.items():
-        forward = [function(step) for step in range(12)]
-        again = counting([500, 300, 20], channels=2)
-        assert again.fingerprint == data.fingerprint
-        for step in reversed(range(12)):
-            for one, other in zip(function(step), forward[step], strict=True):
-                np.testing.assert_array_equal(one, other, err_msg=f"{name} {step}")
-    other_seed = windows(data, 0, length=32, batch=7, seed=12)
-    assert (other_seed.signal != windows(data, 0, length=32, batch=7, seed=11).signal).any()
-
-
-def test_windows_go_over_the_end_of_an_epoch():
-    data = counting([100])
-    rows = windows(data, 0, batch=9, length=32, seed=0)  # nine rows of more than two epochs
-    count = windows_per_epoch(data, 32)
-    assert 2 * count < 9
-    first = numbers(rows.signal[:count, 0][rows.valid[:count]])
-    second = numbers(rows.signal[count : 2 * count, 0][rows.valid[count : 2 * count]])
-    assert sorted(first) == sorted(second) == list(range(1, 101))
-    single = windows(data, 4, batch=1, length=32, seed=0)
-    np.testing.assert_array_equal(single.signal[0], rows.signal[4])
+    how = dict(batch=7, length=4, frame_samples=8, context=8, augment=Augment())
+    forward = [streams(data, step, seed=11, **how) for step in range(12)]
+    again = counting([500, 300, 20], channels=2)
+    assert again.fingerprint == data.fingerprint
+    for step in reversed(range(12)):
+        found = streams(again, step, seed=11, **how)
+        for one, other in zip(found, forward[step], strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=str(step))
+    assert (streams(data, 0, seed=12, **how).signal != forward[0].signal).any()
 
 
 @settings(deadline=None, max_examples=60)
@@ -196,31 +138,53 @@ def test_streams_start_elsewhere_each_epoch():
     assert all(numbers(s.signal[0, 0, :2]) == [1, 2] for s in still)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(2, 300), min_size=1, max_size=5), st.integers(1, 5), st.integers(0, 3))
+def test_samples_as_frames_are_all_heard_once_an_epoch(lengths, batch, epoch):
+    """A frame of one sample leaves no remainder; a piece's first sample alone is not predicted."""
+    predicted = []
+    for now in epoch_of(counting(lengths), epoch, batch=batch, length=7, frame_samples=1):
+        predicted += numbers(now.signal[:, 0, 1:][now.valid])
+    firsts = set(np.cumsum([1, *lengths])[:-1].tolist())
+    assert sorted(predicted) == sorted(set(range(1, sum(lengths) + 1)) - firsts)
+
+
+def test_segments_come_in_another_order_each_epoch():
+    data = counting([20] * 12)
+    orders = []
+    for epoch in range(3):
+        steps = epoch_of(data, epoch, batch=1, length=30, frame_samples=1)
+        orders.append([numbers(now.signal[0, 0, :1])[0] // 20 for now in steps])
+        assert sorted(orders[-1]) == list(range(12)) != orders[-1]
+    turned = [orders[0][i:] + orders[0][:i] for i in range(12)]  # the rows are turned as well
+    assert orders[1] not in turned and orders[2] not in turned and orders[1] != orders[2]
+
+
 def test_heldout_parts_are_only_for_judging():
     data = counting([1000, 900], heldout=0.1)
-    train = {n for b in epoch_of_windows(data, 0, 64) for n in numbers(b.signal[b.valid[:, None]])}
-    held = {
-        n
-        for b in epoch_of_windows(data, 0, 64, part="heldout")
-        for n in numbers(b.signal[b.valid[:, None]])
-    }
+    heard = {}
+    for part in ("train", "heldout"):
+        for frame_samples in (1, 16):
+            how = dict(batch=1, length=16, frame_samples=frame_samples, part=part)
+            for step in range(stream_steps(data, **how)):
+                now = streams(data, step, context=64, seed=0, **how)
+                heard.setdefault(part, set()).update(numbers(now.signal.ravel()))
+    train, held = heard["train"] - {0}, heard["heldout"] - {0}
     assert len(held) == 190 and not train & held and max(train & set(range(1001))) < 900
-    how = dict(batch=1, length=4, frame_samples=16, part="heldout")
-    for step in range(stream_steps(data, **how)):
-        chunk = streams(data, step, context=64, seed=0, **how)
-        assert set(numbers(chunk.signal.ravel())) - {0} <= held
 
 
 def test_an_empty_part_and_bad_numbers_are_told():
     data = counting([100])
-    with pytest.raises(AudioError, match="the heldout part is empty"):
-        windows(data, 0, batch=1, length=8, seed=0, part="heldout")
+    how = dict(batch=1, length=8, frame_samples=1, context=0, seed=0)
+    with pytest.raises(AudioError, match="the heldout part has no piece longer than a frame of 1"):
+        streams(data, 0, part="heldout", **how)
     with pytest.raises(UsageError, match="part='test' must be one of train, heldout"):
-        windows(data, 0, batch=1, length=8, seed=0, part="test")
-    with pytest.raises(UsageError, match="batch=0 must be at least 1"):
-        windows(data, 0, batch=0, length=8, seed=0)
+        streams(data, 0, part="test", **how)
+    for name, least in (("batch", 1), ("length", 1), ("frame_samples", 1), ("context", 0)):
+        with pytest.raises(UsageError, match=f"{name}={least - 1} must be at least {least}"):
+            streams(data, 0, **how | {name: least - 1})
     with pytest.raises(UsageError, match="step=-1 must be at least 0"):
-        streams(data, -1, batch=1, length=8, frame_samples=1, context=0, seed=0)
+        streams(data, -1, **how)
 
 
 def test_gain_polarity_and_swap_stay_in_their_ranges():

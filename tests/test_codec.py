@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavegen.codec import STFT, EncodeState, MuLaw, snr_db
+from wavegen.codec import PCM16, STFT, EncodeState, MuLaw, codec_of, snr_db
+from wavegen.config import SpectralLSTMConfig, WaveNetConfig
 from wavegen.errors import UsageError
 from wavegen.framing import tight_window
 
@@ -101,9 +102,14 @@ def test_beyond_full_scale_is_clipped(levels, sample):
 
 
 @untimed
-@given(SEEDS, st.integers(1, 3), st.lists(st.integers(0, 9), max_size=5))
-def test_mu_law_in_blocks_is_mu_law_at_once(seed, channels, blocks):
-    codec = MuLaw(64, channels)
+@given(
+    st.sampled_from([MuLaw, PCM16]),
+    SEEDS,
+    st.integers(1, 3),
+    st.lists(st.integers(0, 9), max_size=5),
+)
+def test_levels_in_blocks_are_levels_at_once(kind, seed, channels, blocks):
+    codec = MuLaw(64, channels) if kind is MuLaw else PCM16(channels)
     signal = noise(seed, 2, channels, sum(blocks))
     whole = codec.encode(signal)
     assert whole.shape == (2, sum(blocks), codec.features) and whole.dtype == np.int32
@@ -115,6 +121,89 @@ def test_mu_law_in_blocks_is_mu_law_at_once(seed, channels, blocks):
         np.testing.assert_array_equal(heard, codec.decode(whole)[..., start : start + block])
         start += block
     assert state == back == () and codec.decode(whole).dtype == np.float32
+
+
+# 16 bits
+
+
+def test_16_bit_sound_comes_back_to_the_last_bit():
+    codec = PCM16()
+    every = np.arange(-32768, 32768, dtype=np.int16)
+    signal = (every / np.float32(32768))[None]  # as a file of 16 bits is read
+    levels = codec.encode(signal)
+    assert levels.dtype == np.int32
+    np.testing.assert_array_equal(levels[:, 0], every.astype(int) + 32768)
+    np.testing.assert_array_equal(codec.decode(levels), signal)
+    assert codec.decode(levels).dtype == np.float32
+
+
+@untimed
+@given(SEEDS, st.floats(-5, 0))
+def test_16_bits_are_the_nearest(seed, exponent):
+    codec, signal = PCM16(2), 10**exponent * noise(seed, 2, 200)
+    decoded = codec.decode(codec.encode(signal))
+    assert np.max(np.abs(decoded - np.minimum(signal, 32767 / 32768))) <= 0.5 / 32768
+    assert np.all(np.diff(codec.encode(np.sort(signal, -1)), axis=0) >= 0)
+
+
+@untimed
+@given(SEEDS)
+def test_a_16_bit_level_begins_at_its_edge(seed):
+    """Adding up finds the same level as looking the sample up among the edges."""
+    codec = PCM16()
+    numbers = np.random.default_rng(seed).integers(0, 65535, 500)
+    below, above = (np.nextafter(codec.edges, np.float32(to)) for to in (-2, 2))
+    for sample in (codec.edges, below, above):
+        wanted = np.searchsorted(codec.edges, sample[numbers], side="right")
+        np.testing.assert_array_equal(codec.encode(sample[None, numbers])[:, 0], wanted)
+    np.testing.assert_array_equal(codec.encode(codec.edges[None])[:, 0], np.arange(1, 65536))
+
+
+@untimed
+@given(st.floats(1, 1e30))
+def test_beyond_16_bits_is_clipped(sample):
+    encoded = PCM16().encode(np.array([[-sample, sample, -math.inf, math.inf]]))
+    assert encoded[:, 0].tolist() == [0, 65535] * 2
+    assert PCM16().decode(encoded)[0, :2].tolist() == [-1, 32767 / 32768]
+
+
+def test_16_bit_levels_count_to_the_classes_of_mu_law():
+    """Few and near silence fine ones, so that a histogram of a minute of music is no sieve."""
+    codec, coarse = PCM16(), MuLaw(256)
+    np.testing.assert_array_equal(codec.classes, coarse.encode(codec.values[None])[:, 0])
+    counts = np.bincount(codec.classes)
+    assert len(counts) == 256 and counts.min() >= 1 and counts.sum() == 65536
+    assert codec.classes[codec.levels // 2] == 128 and (np.diff(codec.classes) >= 0).all()
+    assert counts[128] < 10 < 500 < counts[1]  # the outermost class is half as wide
+    for levels in (5, 256, 1024):
+        np.testing.assert_array_equal(MuLaw(levels).classes, np.arange(levels))
+
+
+def test_silence_of_16_bits_stays_silent():
+    codec = PCM16(2)
+    assert codec.levels == 65536 and codec.values[32768] == 0
+    assert not codec.decode(codec.encode(np.zeros((2, 5), np.float32))).any()
+
+
+@pytest.mark.parametrize("codec", [MuLaw(64), PCM16()])
+def test_tables_cannot_be_written_to(codec):
+    assert codec.values.shape == (codec.levels,) and codec.edges.shape == (codec.levels - 1,)
+    assert codec.values.dtype == codec.edges.dtype == np.float32
+    for table in (codec.values, codec.edges, codec.classes):
+        with pytest.raises(ValueError, match="read-only"):
+            table[0] = 0
+
+
+def test_a_model_has_the_codec_of_its_head():
+    for config, kind in (
+        (WaveNetConfig(channels=2), PCM16),
+        (WaveNetConfig(head="softmax", levels=32), MuLaw),
+        (SpectralLSTMConfig(), STFT),
+    ):
+        codec = codec_of(config)
+        assert type(codec) is kind and codec.channels == config.channels
+        assert codec.frame_samples == config.frame_samples
+    assert codec_of(WaveNetConfig(head="softmax", levels=32)).levels == 32
 
 
 # STFT
@@ -335,6 +424,7 @@ def test_decoding_without_a_length_keeps_every_complete_sample():
     (lambda: MuLaw(3), "levels=3"),
     (lambda: MuLaw(4097), "levels=4097"),
     (lambda: MuLaw(channels=0), "channels=0"),
+    (lambda: PCM16(0), "channels=0"),
     (lambda: STFT(15, 5), "n_fft=15"),
     (lambda: STFT(0, 1), "n_fft=0"),
     (lambda: STFT(16, 0), "hop_length=0"),
@@ -347,6 +437,8 @@ def test_decoding_without_a_length_keeps_every_complete_sample():
     (lambda: MuLaw().decode(np.zeros((5, 1))), "float64"),
     (lambda: MuLaw().decode(np.array([[-1]])), "level -1"),
     (lambda: MuLaw(8).decode(np.array([[0], [8]])), "level 8"),
+    (lambda: PCM16().decode(np.array([[0], [65536]])), "level 65536"),
+    (lambda: PCM16().encode(np.zeros((2, 5))), r"\(2, 5\)"),
     (lambda: STFT(16, 8).encode(np.zeros((2, 5))), r"\(2, 5\)"),
     (lambda: STFT(16, 8).decode(np.zeros((2, 5))), r"\(2, 5\)"),
     (lambda: STFT(16, 8).decode(np.zeros((2, 16)), 9), "samples=9"),

@@ -39,6 +39,10 @@ def test_every_preset_can_be_built():
         ({"levels": 256.0}, "must be of type int"),
         ({"levels": True}, "must be of type int"),
         ({"channels": 3}, "must lie in 1 .. 2"),
+        ({"head": "softmx"}, "head='softmx' must be one of logistic, softmax"),
+        ({"mixtures": 0}, "mixtures=0 must lie in 1 .. 64"),
+        ({"predictor_hop": 0}, "predictor_hop=0 must lie in 1 .. 65536"),
+        ({"predictor_memory": 0.0}, "predictor_memory=0.0 must lie in 0.0001 .. 10"),
     ],
 )
 def test_wrong_values_are_refused_by_name(values, words):
@@ -76,3 +80,15 @@ def test_families_have_aliases_and_near_misses_are_named():
 def test_receptive_field_of_the_default_wavenet():
     assert WaveNetConfig().receptive_field == 3 * 1023 + 1
     assert build(WaveNetConfig, {"kernel_size": 3}).receptive_field == 2 * 3 * 1023 + 1
+
+
+def test_outputs_of_the_last_layer_are_those_of_the_head():
+    for mixtures in (1, 8):
+        assert WaveNetConfig(mixtures=mixtures, levels=64).outputs == 3 * mixtures
+    for levels in (64, 256):  # a logit a level, and what moves and widens the predictor's logistic
+        assert WaveNetConfig(head="softmax", levels=levels).outputs == levels + 2
+
+
+def test_receptive_field_is_the_networks_whatever_predicts_before_it():
+    for order in (0, 32, 4096):
+        assert build(WaveNetConfig, {"predictor_order": order}).receptive_field == 3070

@@ -1,13 +1,24 @@
 import numpy as np
 import pytest
-from conftest import make_frames, make_model
+from conftest import VARIANTS, make_config, make_frames, make_model, variant_name
 from contract import verify_contract
 from keras import ops
+from scipy.signal import lfilter
+from scipy.special import expit, log_softmax, logsumexp
 
 from wavegen.cli.info import parameters
-from wavegen.models import predictor
+from wavegen.codec import codec_of
+from wavegen.models import FAMILIES, heads, predictor
 from wavegen.models.spectral_lstm import DEGREES, inside
-from wavegen.models.wavenet import draw_level
+
+WAVENETS = [variant for variant in VARIANTS if variant[0] == "wavenet"]
+STEREO = [("wavenet", {"channels": 2}), ("wavenet", {"channels": 2, "head": "softmax"})]
+
+
+@pytest.fixture(params=WAVENETS, ids=variant_name)
+def wavenet(request):
+    family, fields = request.param
+    return make_model(family, **fields)
 
 
 def test_every_family_keeps_the_contract(model):
@@ -15,69 +26,175 @@ def test_every_family_keeps_the_contract(model):
     verify_contract(model, frames)
 
 
-def test_receptive_field_is_what_the_configuration_says():
-    model = make_model("wavenet", predictor_order=0)
-    field = model.config.receptive_field
-    x = np.full((1, field + 3, 1), 16, "int32")
+@pytest.mark.parametrize("fields", [{"channels": 2}, {"head": "softmax"}])
+def test_a_wavenet_keeps_the_contract_over_many_fits_of_its_predictor(fields):
+    """A fit amplifies the rounding of what it is made from, which differs from block to block."""
+    model = make_model("wavenet", **fields)
+    verify_contract(model, make_frames(model, time=52), tolerance=2e-4)
+
+
+@pytest.mark.parametrize("head", ["logistic", "softmax"])
+def test_receptive_field_is_what_the_configuration_says(head):
+    model = make_model("wavenet", predictor_order=0, head=head)
+    field, levels = model.config.receptive_field, codec_of(model.config).levels
+    x = np.full((1, field + 3, 1), levels // 2, "int32")
     base = np.asarray(model(x))[0, -1]
     inside, outside = x.copy(), x.copy()
-    inside[0, -field] = 5
-    outside[0, -field - 1] = 5
+    inside[0, -field] = levels // 6
+    outside[0, -field - 1] = levels // 6
     assert np.abs(np.asarray(model(inside))[0, -1] - base).max() > 1e-7
     assert np.array_equal(np.asarray(model(outside))[0, -1], base)
 
 
-def test_untrained_wavenet_is_its_predictor():
-    """With the last layer at zero the distribution is the discretised logistic, no more."""
-    model = make_model("wavenet")
-    model.outputs_[0].kernel.assign(np.zeros(model.outputs_[0].kernel.shape))
-    model.outputs_[0].bias.assign(np.zeros(model.outputs_[0].bias.shape))
-    frames = make_frames(model)
+# -- where a WaveNet starts ----------------------------------------------------------------------
+
+
+def start_of(**fields):
+    """Returns an untrained model, frames, what `step` gives, and the predictor's mean and scale."""
+    trained = make_model("wavenet", **fields)  # for its predictor
+    model = FAMILIES["wavenet"](make_config("wavenet", **fields))
+    model.predictor.whitening.assign(trained.predictor.whitening)
+    model.predictor.bounds.assign(trained.predictor.bounds)
+    frames = make_frames(model, time=60)
     y, _ = model.step(frames, model.initial_state(2))
-    logits = np.asarray(model.logits(y, frames))[:, :, 0]
-    mean, scale = np.asarray(y)[..., -2:-1], np.asarray(y)[..., -1:]
-    edges = np.concatenate([[-np.inf], model._edges.astype("float64"), [np.inf]])
-    cdf = 1 / (1 + np.exp(-np.clip((edges - mean) / scale, -700, 700)))
-    wanted = np.diff(cdf)
-    np.testing.assert_allclose(np.exp(logits), wanted, atol=2e-6)
+    mean, scale = np.asarray(y, np.float64)[..., -2:-1], np.asarray(y, np.float64)[..., -1:]
+    return model, frames, y, mean, scale
 
 
-def test_logistic_log_prob_sums_to_one_and_holds_in_the_tails():
-    edges = np.linspace(-1, 1, 31).astype("float32")
-    mean = np.array([[0.0], [0.97], [-3.0]], "float32")
-    scale = np.array([[0.1], [0.02], [0.05]], "float32")
-    log_prob = np.asarray(predictor.logistic_log_prob(edges, mean, scale))
-    assert np.isfinite(log_prob).all() and log_prob.min() >= predictor.FLOOR
-    np.testing.assert_allclose(np.exp(log_prob).sum(-1), 1.0, atol=1e-5)
+def test_untrained_softmax_is_its_predictor():
+    """The last layer is zero: the distribution is the discretised logistic, no more."""
+    model, frames, y, mean, scale = start_of(head="softmax")
+    logits = np.asarray(model.distributions(y, frames))[:, :, 0]
+    edges = np.concatenate([[-np.inf], codec_of(model.config).edges, [np.inf]])
+    np.testing.assert_allclose(np.exp(logits), np.diff(expit((edges - mean) / scale)), atol=2e-6)
+
+
+def test_untrained_mixture_lies_around_its_predictor():
+    """The last layer is its bias: equal weights, and the same shifts and widenings everywhere."""
+    model, frames, y, mean, scale = start_of()
+    found = np.asarray(model.distributions(y, frames))[:, :, 0]
+    count = model.config.mixtures
+    weights, shifts, wider = np.split(heads.mixture_bias(count), 3)
+    wanted = np.concatenate([weights - np.log(count), shifts, wider])
+    np.testing.assert_allclose(found, np.broadcast_to(wanted, found.shape), atol=2e-3)
+    x = np.asarray(heads.amplitude(frames), np.float64) - mean
+    edges = (x[..., None] + heads.STEP * np.array([-0.5, 0.5]))[:, :, 0]  # (batch, time, 2)
+    low, high = ((edges[..., e : e + 1] - scale * shifts) / (scale * np.exp(wider)) for e in (0, 1))
+    share = np.mean(expit(-low) - expit(-high), axis=-1) + heads.UNIFORM / heads.LEVELS
+    nats = np.asarray(model.log_prob(y, frames))[..., 0]
+    likely = share > 1e-8
+    np.testing.assert_allclose(nats[likely], np.log(share[likely]), atol=2e-3)
+    assert likely.mean() > 0.9
 
 
 def test_predictor_follows_the_recursion():
-    layer = predictor.AdaptivePredictor(2, 1)
+    """A fixed filter, one that follows what it leaves, and a scale that follows the errors."""
+    layer = predictor.AdaptivePredictor(8, 16, 60.0, 1)
     layer.build((None, None, 1))
-    layer.coefficients.assign([1.5, -0.7])
+    taps = np.zeros(predictor.WHITENING, "float32")
+    taps[:2] = 0.9, -0.1
+    layer.whitening.assign(taps)
     layer.bounds.assign([0.5, 1e-3, 0.2])
-    x = (0.4 * np.random.default_rng(3).standard_normal(40)).astype("float32")
-    mean, scale, _ = layer.step(ops.convert_to_tensor(x[None, :, None]), layer.initial_state(1))
-    error, expected, before = 0.0, 0.0, 0.0
-    for t in range(40):
-        error = 0.97 * error + 0.03 * abs(x[t] - expected)
-        expected, before = 1.5 * x[t] - 0.7 * before, x[t]
-        assert abs(float(mean[0, t, 0]) - expected) < 1e-5
-        assert abs(float(scale[0, t, 0]) - np.clip(0.5 * error, 1e-3, 0.2)) < 1e-6
+    x = lfilter([0.1], [1, -1.7, 0.8], np.random.default_rng(3).standard_normal(200))
+    x = x.astype("float32")
+    mean, scale, surprise, _ = layer.step(
+        ops.convert_to_tensor(x[None, :, None]), layer.initial_state(1)
+    )
+    mean, scale, surprise = (np.asarray(array)[0, :, 0] for array in (mean, scale, surprise))
+    fixed = lfilter(taps, [1.0], x)  # [t] is of sample t + 1
+    left = x - np.concatenate([[0], fixed[:-1]])
+    follows, _ = layer.following.step(
+        ops.convert_to_tensor(left.astype("float32")[None, :, None]),
+        layer.following.initial_state(1, 1),
+    )
+    np.testing.assert_allclose(mean, fixed + np.asarray(follows)[0, :, 0], atol=1e-4)
+    np.testing.assert_allclose(surprise, x - np.concatenate([[0], mean[:-1]]), atol=1e-6)
+    error = lfilter([1 - predictor.POLE], [1, -predictor.POLE], np.abs(surprise))
+    np.testing.assert_allclose(scale, np.clip(0.5 * error, 1e-3, 0.2), atol=1e-6)
+    assert np.abs(surprise[100:]).mean() < 0.7 * np.abs(left[100:]).mean()
+    assert (scale < 0.2).all() and (scale > 1e-3).any()
 
 
-def test_right_channel_depends_on_the_left_sample_of_its_instant():
-    model = make_model("wavenet", channels=2)
-    frames = make_frames(model)
+def test_what_the_network_hears_stays_in_its_range():
+    layer = predictor.AdaptivePredictor(8, 16, 60.0, 2)
+    layer.build((None, None, 2))
+    layer.bounds.assign([0.5, 1e-5, 0.5])
+    for size in (0.0, 1e-4, 0.1, 1.0):
+        x = (size * np.random.default_rng(1).uniform(-1, 1, (1, 100, 2))).astype("float32")
+        x[0, 50] = 1.0  # a click
+        mean, scale, surprise, _ = layer.step(ops.convert_to_tensor(x), layer.initial_state(1))
+        found = np.asarray(layer.features(ops.convert_to_tensor(x), mean, scale, surprise))
+        assert found.shape == (1, 100, 10) and np.isfinite(found).all()
+        assert np.abs(found).max() < 8
+
+
+def test_mu_law_of_what_is_heard():
+    x = np.array([-2.0, -1.0, -0.01, 0.0, 0.01, 1.0, 1.5, 9.0], "float32")
+    found = np.asarray(predictor.companded(ops.convert_to_tensor(x)))
+    assert np.array_equal(found, -np.asarray(predictor.companded(ops.convert_to_tensor(-x))))
+    assert found[3] == 0 and found[5] == pytest.approx(1) and found[4] > 0.2
+    assert found[6] == found[7] and (np.diff(found[:7]) > 0).all()
+
+
+# -- what a WaveNet says -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", STEREO, ids=variant_name)
+def test_right_channel_depends_on_the_left_sample_of_its_instant(variant):
+    model = make_model(variant[0], **variant[1])
+    frames, levels = make_frames(model), codec_of(model.config).levels
     y, _ = model.step(frames, model.initial_state(2))
     following = np.roll(frames, -1, axis=1)
     other = following.copy()
-    other[..., 0] = (other[..., 0] + 7) % model.config.levels
-    a, b = (np.asarray(model.logits(y, f)) for f in (following, other))
+    other[..., 0] = (other[..., 0] + levels // 5) % levels
+    a, b = (np.asarray(model.distributions(y, f)) for f in (following, other))
     assert np.array_equal(a[:, :, 0], b[:, :, 0])
     assert np.abs(a[:, :, 1] - b[:, :, 1]).max() > 1e-3
     other[..., 1] = 0  # of the right channel nothing may be looked at
-    assert np.array_equal(np.asarray(model.logits(y, other)), b)
+    assert np.array_equal(np.asarray(model.distributions(y, other)), b)
+
+
+@pytest.mark.parametrize("variant", STEREO, ids=variant_name)
+def test_what_surprises_on_the_left_is_expected_on_the_right(variant):
+    """The coupling moves the right mean by a share of the left sample's surprise."""
+    model = make_model(variant[0], **variant[1])
+    model.predictor.coupling.assign(0.5)
+    frames = make_frames(model)
+    y, _ = model.step(frames, model.initial_state(2))
+    before, share = np.asarray(y)[..., -4:-2], np.asarray(model.predictor.coupling)
+    for c in (0, 1):
+        _, mean, scale = model.last_layer(y, c, frames[..., 0])
+        left = np.asarray(model.amplitude(frames[..., 0])) - before[..., 0]
+        wanted = before[..., c] + (share * left if c else 0)
+        np.testing.assert_allclose(np.asarray(mean)[..., 0], wanted, atol=1e-6)
+        np.testing.assert_array_equal(np.asarray(scale)[..., 0], np.asarray(y)[..., c - 2])
+
+
+def test_distributions_are_what_the_likelihood_is_of(wavenet):
+    frames, config = make_frames(wavenet, time=40), wavenet.config
+    y, _ = wavenet.step(frames[:, :-1], wavenet.initial_state(2))
+    following = frames[:, 1:]
+    found = np.asarray(wavenet.distributions(y, following), np.float64)
+    nats = np.asarray(wavenet.log_prob(y, following))
+    assert found.shape == (2, 39, config.channels, config.levels) or config.head == "logistic"
+    if config.head == "softmax":
+        wanted = np.take_along_axis(log_softmax(found, -1), following[..., None], -1)[..., 0]
+    else:
+        assert found.shape == (2, 39, config.channels, 3 * config.mixtures)
+        parts = [wavenet.last_layer(y, c, following[..., 0])[1:] for c in range(config.channels)]
+        mean, scale = (np.stack([np.asarray(part[i]) for part in parts], 2) for i in (0, 1))
+        weights, shifts, wider = np.split(found, 3, axis=-1)
+        np.testing.assert_allclose(logsumexp(weights, axis=-1), 0, atol=1e-5)
+        x = np.asarray(heads.amplitude(following), np.float64)[..., None]
+        scales = scale * np.exp(wider)
+        low, high = (
+            (x - mean - scale * shifts + side * heads.STEP / 2) / scales for side in (-1, 1)
+        )
+        share = np.sum(np.exp(weights) * (expit(-low) - expit(-high)), -1)
+        wanted = np.log(share + heads.UNIFORM / heads.LEVELS)
+    likely = wanted > -15
+    np.testing.assert_allclose(nats[likely], wanted[likely], atol=5e-3)
+    assert likely.mean() > 0.8
 
 
 def test_loss_is_the_likelihood_and_counts_valid_frames_only(model):
@@ -92,45 +209,46 @@ def test_loss_is_the_likelihood_and_counts_valid_frames_only(model):
     assert abs(loss - (nats[0, 3] + nats[1, 5]) / 2) < 1e-4
 
 
-def test_draw_level_is_the_inverse_cdf():
-    probability = np.array([0.1, 0.0, 0.2, 0.7], "float32")
-    logits = np.log(probability + 1e-30)[None]
-    for uniform, level in (
-        (0.0, 0),
-        (0.099, 0),
-        (0.101, 2),
-        (0.299, 2),
-        (0.301, 3),
-        (0.9999999, 3),
-    ):
-        drawn = draw_level(logits, np.array([uniform], "float32"), np.float32(1), 1.0)
-        assert int(drawn[0]) == level
-    assert int(draw_level(logits, np.array([0.0], "float32"), np.float32(0), 1.0)[0]) == 3
+def test_draws_follow_the_likelihood_the_right_ones_given_the_left(wavenet):
+    frames, count = make_frames(wavenet, batch=1, time=60), 4096
+    y = np.asarray(wavenet.step(frames, wavenet.initial_state(1))[0])[:, -1:]
+    uniform = ((np.arange(count) + 0.5) / count).astype("float32")
+    channels = wavenet.config.channels
+    every = np.arange(codec_of(wavenet.config).levels, dtype="int32")[None, :, None]
+    for c in range(channels):
+        noise = np.full((count, 1, channels), 0.3, "float32")
+        noise[..., c] = uniform[:, None]
+        drawn = np.asarray(wavenet.draw(np.repeat(y, count, 0), noise, np.float32(1.0)))
+        assert drawn.dtype == np.int32 and drawn.shape == (count, 1, channels)
+        assert c == 0 or (drawn[..., 0] == drawn[0, 0, 0]).all()
+        following = np.repeat(every, channels, -1)
+        if c:
+            following[..., 0] = drawn[0, 0, 0]
+        nats = wavenet.log_prob(np.repeat(y, every.shape[1], 1), following)
+        wanted = np.exp(np.asarray(nats, np.float64)[0, :, c])
+        assert wanted.sum() == pytest.approx(1, abs=1e-4)
+        counts = np.bincount(drawn[:, 0, c], minlength=len(wanted)) / count
+        apart = np.abs(np.cumsum(counts) - np.cumsum(wanted)).max()
+        assert apart < (wavenet.config.mixtures + 1) / count + 1e-4
+        assert len(np.unique(drawn[:, 0, c])) > 8
 
 
-def test_top_p_keeps_the_likeliest_levels():
-    logits = np.log(np.array([0.15, 0.5, 0.3, 0.05], "float32"))[None]
-    uniforms = np.linspace(0, 0.999, 200).astype("float32")
-    logits = np.repeat(logits, 200, axis=0)
-    one = np.float32(1)
-    assert set(np.asarray(draw_level(logits, uniforms, one, np.float32(0.4)))) == {1}
-    assert set(np.asarray(draw_level(logits, uniforms, one, np.float32(0.79)))) == {1, 2}
-    assert set(np.asarray(draw_level(logits, uniforms, one, np.float32(1.0)))) == {0, 1, 2, 3}
-
-
-def test_drawn_levels_follow_the_distribution(model):
-    if type(model).family != "wavenet":
-        pytest.skip("has no levels")
-    frames = make_frames(model, batch=1, time=5)
-    y = np.asarray(model.step(frames, model.initial_state(1))[0])[:, -1:]
-    uniform = ((np.arange(4096) + 0.5) / 4096).astype("float32")
-    noise = np.stack([uniform] * model.config.channels, -1)[:, None]
-    drawn = np.asarray(model.draw(np.repeat(y, 4096, 0), noise, np.float32(1.0)))
-    logits = np.asarray(model.logits(y, np.zeros((1, 1, model.config.channels), "int32")))[0, 0, 0]
-    wanted = np.exp(logits - logits.max())
-    wanted /= wanted.sum()
-    counts = np.bincount(drawn[:, 0, 0], minlength=len(wanted)) / 4096
-    np.testing.assert_allclose(counts, wanted, atol=2 / 4096)
+def test_at_temperature_zero_chance_has_no_say(wavenet):
+    frames, channels = make_frames(wavenet, batch=1, time=60), wavenet.config.channels
+    y = np.asarray(wavenet.step(frames, wavenet.initial_state(1))[0])[:, -1:]
+    noise = np.random.default_rng(0).random((50, 1, channels)).astype("float32")
+    drawn = np.asarray(wavenet.draw(np.repeat(y, 50, 0), noise, np.float32(0.0)))
+    assert (drawn == drawn[0]).all()
+    found = np.asarray(wavenet.distributions(y, drawn[:1]))[0, 0]
+    for c in range(channels):
+        if wavenet.config.head == "softmax":
+            assert drawn[0, 0, c] == found[c].argmax()
+            continue
+        _, *ground = wavenet.last_layer(y, c, drawn[:1, :, 0])
+        mean, scale = (np.asarray(array).item() for array in ground)
+        weights, shifts, _ = np.split(found[c], 3)
+        middle = mean + scale * shifts[weights.argmax()]
+        assert abs(float(heads.amplitude(drawn[0, 0, c])) - middle) < 0.51 * heads.STEP
 
 
 def test_spectral_draw_has_the_density_it_claims():

@@ -10,23 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numba import njit
+from scipy.linalg import solve_toeplitz
 
 from wavegen import engines
 from wavegen.codec import codec_of
 from wavegen.engines.numba_cpu import PRECISIONS, Lanes, engine, kernel, warm_up
 from wavegen.engines.numba_cpu.elementary import exp, expm1, gate, log
-from wavegen.engines.numba_cpu.head import nucleus, peak, pick, shares
-from wavegen.engines.numba_cpu.packing import (
-    Packer,
-    Weights,
-    aligned,
-    bfloat16,
-    packed,
-    padded,
-)
+from wavegen.engines.numba_cpu.fading import HUSH, RIDGE, hop_window, lag_fading, window_aging
+from wavegen.engines.numba_cpu.following import follow
+from wavegen.engines.numba_cpu.mixture import components, describe, invert, nats_of
+from wavegen.engines.numba_cpu.packing import NONE, Packer, aligned, bfloat16, packed, padded
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import GATE_SCALE, encode, encode_gate
-from wavegen.engines.numba_cpu.shapes import shape_of
+from wavegen.engines.numba_cpu.shapes import WHITENING, shape_of, weight_shapes
+from wavegen.engines.numba_cpu.softmax import nucleus, peak, pick, shares
 from wavegen.engines.numba_cpu.streams import State, decoded, encoded, rings, scratch, unrolled
 from wavegen.engines.numba_cpu.tile import CHUNK
 from wavegen.engines.numba_cpu.vector import load, store
@@ -470,50 +467,70 @@ def test_padding_and_alignment():
 
 
 ODD = dict(residual_channels=10, gate_channels=9, skip_channels=21, post_channels=7, levels=33)
+ODD |= dict(mixtures=5, predictor_order=5, predictor_hop=7)
 
 
 @pytest.mark.parametrize("width", [1, 8, 16])
 def test_widths_are_whole_vectors(width):
-    config = make_config("wavenet", channels=2, predictor_order=5, kernel_size=3, **ODD)
+    config = make_config("wavenet", channels=2, head="softmax", kernel_size=3, **ODD)
     shape = shape_of(config, width, "int8")
     unit = max(width, 2)
-    wanted = {"residual": 10, "gate": 9, "skip": 21, "post": 7, "bins": 33, "order": 5}
+    wanted = {"residual": 10, "gate": 9, "skip": 21, "post": 7, "bins": 33, "lags": 7}
     for name, own in wanted.items():
         size = getattr(shape, name)
         assert size % unit == 0 and own <= size < own + unit
     assert (shape.layers, shape.taps, shape.channels, shape.levels) == (6, 3, 2, 33)
-    assert (shape.extra, shape.pair, shape.chunk) == (unit, 2, CHUNK)
+    assert (shape.mixtures, shape.inputs, shape.order, shape.hop) == (0, 10, 5, 7)
+    assert (shape.outputs, shape.pair, shape.chunk) == (shape.bins + unit, 2, CHUNK)
     plain = shape_of(replace(config, predictor_order=0), width, "float32")
-    assert (plain.extra, plain.order, plain.pair) == (0, 0, 1)
-    assert plain.chunk > 10**6
+    assert (plain.outputs, plain.order, plain.lags, plain.hop) == (plain.bins, 0, 0, 0)
+    assert (plain.inputs, plain.pair) == (2, 1) and plain.chunk > 10**6
+    logistic = shape_of(replace(config, head="logistic"), width, "float32")
+    assert (logistic.levels, logistic.mixtures) == (0, 5)
+    assert logistic.bins % unit == 0 and 5 <= logistic.bins < 5 + unit
+    assert logistic.outputs == 3 * logistic.bins
 
 
 @cache
 def odd_model(**fields):
     """Returns a model none of whose widths is whole vectors."""
-    return make_model("wavenet", **ODD | {"predictor_order": 5} | fields)
+    return make_model("wavenet", **ODD | fields)
 
 
-def test_packed_weights():
+def packed_model(width=16, **fields):
+    """Returns a model's variables by name, its codec, its `Shape` and its packed weights."""
     from wavegen.models import named_weights
 
-    model = odd_model(channels=2)
+    model = odd_model(**fields)
     named = {k.removeprefix("weights/"): np.asarray(v) for k, v in named_weights(model).items()}
     codec, config = codec_of(model.config), model.config
-    shape = shape_of(config, 16, "float32")
-    found = packed(config, shape, named, codec.values, codec.edges, "float32")
-    assert isinstance(found, Weights)
+    shape = shape_of(config, width, "float32")
+    return named, codec, shape, packed(config, shape, named, codec.values, codec.edges, "float32")
 
-    # A sample's own row: its embedding and its weight as a number; the bias once, on the left.
-    embedding = found.embedding.reshape(2, 33, 16)
-    assert np.all(embedding[..., 10:] == 0)
-    scalars = named["scalars/kernel"]  # sample, mean, loudness, step, of left and right each
-    for c in (0, 1):
-        own = named[f"embedding_{c}/embeddings"] + codec.values[:, None] * scalars[c]
-        own = own + (named["scalars/bias"] if c == 0 else 0)
-        np.testing.assert_allclose(embedding[c, :, :10], own, rtol=1e-6, atol=1e-6)
-        features = found.features.reshape(2, 3, 16)[c, :, :10]
-        assert np.array_equal(features, scalars[2 + c :: 2])
+
+HEADS = [
+    dict(),
+    dict(channels=2),
+    dict(predictor_order=0, channels=2),
+    dict(head="softmax"),
+    dict(head="softmax", channels=2),
+    dict(head="softmax", predictor_order=0),
+]
+
+
+@pytest.mark.parametrize("fields", HEADS, ids=str)
+def test_variables_are_the_models(fields):
+    named, _, _, _ = packed_model(**fields)
+    shapes = weight_shapes(odd_model(**fields).config)
+    assert {name: array.shape for name, array in named.items()} == shapes
+
+
+@pytest.mark.parametrize("fields", HEADS, ids=str)
+def test_packed_weights(fields):
+    named, _, shape, found = packed_model(**fields)
+    scalars = found.scalars.reshape(shape.inputs, 16)
+    assert np.array_equal(scalars[:, :10], named["scalars/kernel"]) and np.all(scalars[:, 10:] == 0)
+    assert np.array_equal(found.first, np.append(named["scalars/bias"], np.zeros(6)).astype("f4"))
 
     # The first tap of the first block: tanh and sigmoid apart, each a whole vector.
     first = untiled(found.matrix[: 16 * 32], 16, 32, 16)
@@ -522,21 +539,67 @@ def test_packed_weights():
     assert np.array_equal(first[:10, 16:25], kernel[:, 9:])
     assert np.count_nonzero(first) == np.count_nonzero(kernel)
 
-    # The last output: levels that are none cannot be drawn, the predictor's two stand apart.
-    bias = found.bias[-64:]
-    assert np.array_equal(bias[:33], named["output_1/bias"][:33])
-    assert np.all(bias[33:48] == -1e30)
-    assert np.array_equal(bias[48:50], named["output_1/bias"][33:])
-    assert np.all(bias[50:] == 0)
+    # The last output: what is none cannot be drawn, and what follows stands apart.
+    last, outputs = shape.channels - 1, shape.outputs
+    bias, size = found.bias[-outputs:], shape.levels or shape.mixtures
+    matrix = untiled(found.matrix[-16 * outputs :], 16, outputs, 16)
+    kernel, own = named[f"output_{last}/kernel"], named[f"output_{last}/bias"]
+    places = [np.arange(size), shape.bins + np.arange(2)]
+    if shape.mixtures:
+        places = [part * shape.bins + np.arange(size) for part in range(3)]
+    if outputs == shape.bins:
+        places = places[:1]
+    places = np.concatenate(places)
+    assert np.array_equal(bias[places], own[: len(places)])
+    assert np.array_equal(matrix[:7, places], kernel[:, : len(places)])
+    assert np.all(bias[size : shape.bins] == NONE)
+    assert np.count_nonzero(bias[shape.bins :]) == np.count_nonzero(own[size : len(places)])
+    assert np.count_nonzero(matrix) == np.count_nonzero(kernel[:, : len(places)])
 
+    if shape.channels > 1:
+        given_ = found.given.reshape(-1, 16)
+        assert np.all(given_[:, 7:] == 0)
+        rows = named.get("given_left/embeddings")
+        if rows is None:
+            rows = np.append(named["given_left/kernel"], named["given_left/bias"][None], axis=0)
+        assert np.array_equal(given_[:, :7], rows)
+
+
+def test_a_softmax_has_tables():
+    named, codec, _, found = packed_model(head="softmax", channels=2)
+    embedding = found.embedding.reshape(2, 33, 16)
+    assert np.all(embedding[..., 10:] == 0)
+    for c in (0, 1):
+        assert np.array_equal(embedding[c, :, :10], named[f"embedding_{c}/embeddings"])
+    assert np.array_equal(found.values, codec.values)
     edges, spans = found.edges, found.spans
-    assert np.array_equal(edges[:32], codec.edges.astype("f4")) and np.all(edges[32:] > 1e9)
+    assert np.array_equal(edges[:32], codec.edges) and np.all(edges[32:] > 1e9)
     np.testing.assert_allclose(spans[1:32], np.diff(codec.edges), rtol=1e-5)
     assert spans[0] > 1e9 and np.all(spans[32:] > 1e9)  # the outermost levels have no end
-    taps = named["predictor/taps"]
-    assert np.array_equal(found.coefficients, np.append(np.zeros(11), taps[::-1]).astype("f4"))
+    _, _, _, other = packed_model()
+    assert max(array.size for array in other) < 65536  # of 16 bits there are none
+
+
+def test_packed_predictor():
+    from wavegen.models.linear_prediction import autocorrelation, window_shifts, window_weights
+
+    named, _, shape, found = packed_model()
+    assert np.array_equal(found.whitening, named["predictor/whitening"][::-1])
     assert np.array_equal(found.limits[:3], named["predictor/bounds"])
     assert found.limits[3] == named["predictor/coupling"]
+    memory = 0.01 * 8000
+    assert found.window.shape == (3 * 7,) and found.fading.shape == (3 * shape.lags,)
+    window = hop_window(7, memory).astype("f4")
+    assert np.array_equal(window, window_weights(7, memory)[:, ::-1])
+    kept, once, squared, twice = window_aging(7, memory).astype("f4")
+    wanted = [[kept, 0, 0], [once, kept, 0], [squared, twice, kept]]
+    assert np.array_equal(wanted, window_shifts(2, 7, memory)[1])
+    sums = np.random.default_rng(0).standard_normal((3, 6)).astype("f4")
+    decay, lag, noise = lag_fading(5, 8, memory)[:, ::-1]
+    second, third = padded(sums[1:], 8)
+    found = decay * (third + lag * second) + noise
+    np.testing.assert_allclose(found[:6], autocorrelation(sums, memory), rtol=1e-6)
+    assert np.all(found[6:] == 0)
 
 
 # -- what a stream remembers -----------------------------------------------------------------------
@@ -551,23 +614,32 @@ def random_state(config, batch, seed=0):
 
     past = [(config.kernel_size - 1) * dilation for dilation in config.dilations]
     blocks = tuple(some(batch, time, config.residual_channels) for time in past)
-    if not config.predictor_order:
+    order, hop, channels = config.predictor_order, config.predictor_hop, config.channels
+    if not order:
         return blocks, ()
-    times = (config.predictor_order, 1, 1)
-    return blocks, tuple(some(batch, time, config.channels) for time in times)
+    moment = [some(batch, time, channels) for time in (WHITENING, 1, 1)]
+    following = some(batch, order + hop, channels), some(batch, channels, 3, order + 1)
+    phases = rng.integers(0, hop, (batch, 1)).astype(np.int32)
+    return blocks, (*moment, (*following, some(batch, channels, order), phases))
+
+
+def leaves(nest):
+    if isinstance(nest, tuple):
+        return [leaf for part in nest for leaf in leaves(part)]
+    return [np.asarray(nest)]
 
 
 def assert_same(found, wanted):
-    for some, others in zip(found, wanted, strict=True):
-        assert len(some) == len(others)
-        for a, b in zip(some, others, strict=True):
-            assert a.dtype == b.dtype and np.array_equal(a, b)
+    found, wanted = leaves(found), leaves(wanted)
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.dtype == b.dtype and np.array_equal(a, b)
 
 
 STATES = [
     dict(predictor_order=5, channels=2),
     dict(predictor_order=16),
-    dict(predictor_order=17, kernel_size=3),
+    dict(predictor_order=17, predictor_hop=1, kernel_size=3),
     dict(predictor_order=0, channels=2, kernel_size=4),
 ]
 
@@ -579,11 +651,14 @@ def test_a_state_comes_out_as_it_went_in(fields, width):
     for precision in PRECISIONS:
         shape = shape_of(config, width, precision)
         state = random_state(config, 3)
-        once = unrolled(shape, precision, rings(shape, precision, state), config)
+        own = rings(shape, precision, state)
+        once = unrolled(shape, precision, own, config)
         if precision == "float32":
             assert_same(once, state)
         assert_same(unrolled(shape, precision, rings(shape, precision, once), config), once)
         assert_same(once[1:], state[1:])  # the predictor's is float32 always
+        for a in leaves(once):  # a value of its own: what turns on is not it
+            assert not any(np.shares_memory(a, b) for b in own)
 
 
 @pytest.mark.parametrize("fields", STATES, ids=str)
@@ -604,29 +679,79 @@ def test_turned_rings_come_out_oldest_first(fields, width):
         places.append(place)
         parts.append(ring.ravel())
     assert max(places) > 0
-    order, real = shape.order, config.predictor_order
-    place = order - 2 if order else 0
-    twice = np.full((streams_, shape.channels, 2 * order), 99, np.float32)
-    one = np.zeros((streams_, shape.channels, 2), np.float32)
-    if order:
-        for i in range(real):
-            at = (place + order - real + i) % order
-            twice[..., at] = twice[..., at + order] = moment[0][:, i]
-        one[..., 0], one[..., 1] = moment[1][:, 0], moment[2][:, 0]
-    own = State(
-        np.concatenate(parts), np.zeros(1, np.float32), np.array([*places, place]),
-        twice.ravel(), one.ravel(),
-    )  # fmt: skip
-    found = unrolled(shape, "float32", own, config)
-    assert_same(found, (blocks, moment))
-    for array in (own.ring, own.past, own.moment):  # a value of its own: what turns on is not it
-        array[:] = -1
-    assert_same(found, (blocks, moment))
+    own = rings(shape, "float32", (blocks, moment))
+    place = WHITENING - 2 if shape.order else 0
+    past = own.past.copy()
+    if shape.order:
+        twice = past.reshape(streams_, shape.channels, 2 * WHITENING)
+        for i in range(WHITENING):
+            at = (place + i) % WHITENING
+            twice[..., at] = twice[..., at + WHITENING] = moment[0][:, i]
+    own = own._replace(ring=np.concatenate(parts), places=np.array([*places, place]), past=past)
+    assert isinstance(own, State)
+    assert_same(unrolled(shape, "float32", own, config), (blocks, moment))
 
 
-# -- the draw --------------------------------------------------------------------------------------
+# -- the predictor ---------------------------------------------------------------------------------
 
-NONE = -1e30  # logit of a level that is none
+
+@njit(cache=True, error_model="numpy")
+def followed(lanes, shape, weights, state, room, x, out):
+    for n in range(x.size):
+        out[n] = follow(lanes, shape, weights, state, room, 0, 0, x[n])
+        phase = state.phases[0] + 1
+        state.phases[0] = phase if phase < shape.hop else 0
+
+
+def predicted(x, order, hop, memory):
+    """Returns the prediction of the sample after each of x, by the definition, in float64."""
+    taps, means = np.zeros(order), []
+    for end in range(1, len(x) + 1):
+        if end % hop == 0:
+            ago = np.arange(end)[::-1]
+            seen = x[:end] * (ago + 1) * np.exp(-ago / memory)
+            seen = np.append(seen, np.zeros(order))
+            r = np.array([seen[:end] @ seen[lag : end + lag] for lag in range(order + 1)])
+            r[0] = r[0] * (1 + RIDGE) + HUSH**2 * memory**3 / 4
+            taps = solve_toeplitz(r[:-1], r[1:])
+        recent = np.append(np.zeros(order), x[:end])[: -order - 1 : -1]
+        means.append(recent @ taps)
+    return np.array(means)
+
+
+@each_of(ALL)
+@pytest.mark.parametrize(("order", "hop"), [(24, 16), (5, 7), (1, 1), (40, 3)])
+def test_the_predictor_follows_the_sound(lanes, order, hop):
+    fields = dict(predictor_order=order, predictor_hop=hop, channels=2)
+    _, _, shape, weights = packed_model(lanes.width, **fields)
+    model, rng = odd_model(**fields), np.random.default_rng(0)
+    time = np.arange(200)
+    x = np.sin(time / 3) + 0.5 * np.sin(time / 1.7 + 1) + 0.1 * rng.standard_normal(200)
+    state = rings(shape, "float32", made("float32", **fields).silence(1))
+    room, found = scratch(shape, "float32", 1), np.zeros(200, np.float32)
+    followed(lanes, shape, weights, state, room, x.astype("f4"), found)
+    memory = model.config.predictor_memory * model.config.sample_rate
+    wanted = predicted(x.astype("f4").astype(float), order, hop, memory)
+    assert np.abs(found - wanted).max() < 1e-4
+    error = np.abs(wanted[100:-1] - x[101:])
+    assert order < 5 or error.mean() < 0.5 * np.abs(x).mean()  # it does predict
+
+
+def test_silence_is_predicted_too():
+    """And what comes after it, though sums have faded to the least of numbers."""
+    maker = made("float32")
+    frames = np.full((1, 4000, 1), 32768, np.int32)
+    frames[:, :50] += np.random.default_rng(0).integers(-3000, 3000, (1, 50, 1), np.int32)
+    session = maker.prime(frames)
+    assert all(np.all(np.isfinite(array)) for array in leaves(session))
+    again, _ = maker.distributions(frames[:, 50:350], session)
+    fresh, _ = maker.distributions(frames[:, 50:350], (session[0], maker.silence(1)))
+    past = maker.config.receptive_field  # the network's own silence is another one than a model's
+    np.testing.assert_allclose(again[:, past:], fresh[:, past:], rtol=1e-4, atol=1e-4)
+
+
+# -- the draw from a softmax -----------------------------------------------------------------------
+
 LAST = np.float32(1 - 2.0**-24)  # the largest uniform
 
 
@@ -635,7 +760,7 @@ def picked(lanes, shape, room, rows, uniforms, temperatures, top_ps, levels):
     at = rows.shape[1]
     for n in range(rows.shape[0]):
         for i in range(rows.shape[1]):
-            room.logits[at + i] = rows[n, i]
+            room.out[at + i] = rows[n, i]
         levels[n] = pick(lanes, shape, room, 1, uniforms[n], temperatures[n], top_ps[n])
 
 
@@ -643,7 +768,7 @@ def picked(lanes, shape, room, rows, uniforms, temperatures, top_ps, levels):
 def nuclei(lanes, shape, room, rows, temperature, top_p, kept):
     for n in range(rows.shape[0]):
         for i in range(rows.shape[1]):
-            room.logits[i] = rows[n, i]
+            room.out[i] = rows[n, i]
         shares(lanes, shape, room, 0, peak(lanes, shape, room, 0), np.float32(1) / temperature)
         floor = nucleus(lanes, shape, room, top_p)
         for i in range(kept.shape[1]):
@@ -652,11 +777,11 @@ def nuclei(lanes, shape, room, rows, temperature, top_p, kept):
 
 def head_of(lanes, logits):
     """Returns (shape, room, rows): logits as `pick` finds them, of the second of two streams."""
-    config = make_config("wavenet", levels=logits.shape[1])
+    config = make_config("wavenet", head="softmax", levels=logits.shape[1])
     shape = shape_of(config, lanes.width, "float32")
     room = scratch(shape, "float32", 2)
-    room.logits[:] = 1e6  # another stream's
-    rows = np.full((len(logits), shape.bins + shape.extra), NONE, np.float32)
+    room.out[:] = 1e6  # another stream's
+    rows = np.full((len(logits), shape.outputs), NONE, np.float32)
     rows[:, : shape.levels] = logits
     rows[:, shape.bins :] = 1e6  # the predictor's outputs, no levels
     return shape, room, rows
@@ -686,11 +811,11 @@ def assert_inverse_cdf(levels, logits, uniforms, temperature):
     assert np.all(below - 1e-6 < uniforms) and np.all(uniforms < above + 1e-6)
 
 
-HEADS = [HERE, Lanes(1, fused=False)]
+BOTH = [HERE, Lanes(1, fused=False)]
 UNIFORMS = np.concatenate([(np.arange(500) + 0.5) / 500, [0, 2.0**-24, LAST]]).astype("f4")
 
 
-@each_of(HEADS)
+@each_of(BOTH)
 @pytest.mark.parametrize("levels", [4, 30, 33, 256])
 def test_a_level_is_where_the_cdf_reaches_the_uniform(lanes, levels):
     logits = some_logits(20, levels)
@@ -701,7 +826,7 @@ def test_a_level_is_where_the_cdf_reaches_the_uniform(lanes, levels):
         assert found.min() == 0 and found.max() == levels - 1
 
 
-@each_of(HEADS)
+@each_of(BOTH)
 def test_at_temperature_zero_the_likeliest_is_drawn(lanes):
     logits = some_logits(200, 33)
     logits[100:] = np.round(logits[100:])  # several likeliest: the first of them
@@ -711,10 +836,10 @@ def test_at_temperature_zero_the_likeliest_is_drawn(lanes):
     assert np.array_equal(found, np.repeat(logits[:100].argmax(axis=1)[:, None], 3, 1))
 
 
-@each_of(HEADS)
+@each_of(BOTH)
 @pytest.mark.parametrize("top_p", [1e-6, 0.1, 0.5, 0.9, 0.99])
 def test_the_nucleus_is_the_models(lanes, top_p):
-    from wavegen.models.wavenet import draw_level
+    from wavegen.models.heads import draw_level
 
     logits = some_logits(16, 33, size=1.0)
     logits[8:] = np.round(2 * logits[8:]) / 2  # of levels that are as likely all stay, or none
@@ -739,7 +864,7 @@ def test_the_nucleus_is_the_models(lanes, top_p):
     assert (found != wanted).mean() < 1e-3  # a uniform that rounding puts on the other side
 
 
-@each_of(HEADS)
+@each_of(BOTH)
 @pytest.mark.parametrize("top_p", [1.0, 1 - 2.0**-24, 0.9])
 def test_what_cannot_be_is_never_drawn(lanes, top_p):
     """Not at the ends of the uniforms, and not the levels that fill up the last vector."""
@@ -751,6 +876,148 @@ def test_what_cannot_be_is_never_drawn(lanes, top_p):
     for row, levels in zip(found, possible, strict=True):
         assert np.unique(row).tolist() == levels
         assert row[500] == levels[0] and row[502] == levels[-1]  # at 0 and just below 1
+
+
+# -- the mixture -----------------------------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy")
+def mixed(lanes, shape, room, rows, mean, scale, uniforms, temperature, top_p, drawn, parts):
+    """Draws a level for every uniform of every row; writes what each row's mixture is made of."""
+    at = shape.outputs
+    for n in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            room.out[at + i] = rows[n, i]
+        components(lanes, shape, room, 1, mean[n], scale[n])
+        describe(shape, room, 1, mean[n], scale[n], parts[n])
+        for u in range(uniforms.size):
+            drawn[n, u] = invert(lanes, shape, room, 1, uniforms[u], temperature, top_p)
+
+
+@njit(cache=True, error_model="numpy")
+def judged(lanes, shape, room, row, mean, scale, levels, nats):
+    for i in range(row.size):
+        room.out[shape.outputs + i] = row[i]
+    components(lanes, shape, room, 1, mean, scale)
+    for n in range(levels.size):
+        nats[n] = nats_of(shape, room, 1, levels[n])
+
+
+class Mixtures:
+    """Last layers' outputs, of the second of two streams, and what the model makes of them."""
+
+    def __init__(self, lanes, count, rows=12):
+        from wavegen.models import heads
+
+        rng = np.random.default_rng(count)
+        self.lanes, self.count = lanes, count
+        self.out = rng.standard_normal((rows, 3 * count)).astype("f4") * 1.5
+        self.out[:2, 2 * count :] *= 10  # beyond the bounds of widenings
+        self.mean = rng.uniform(-0.5, 0.5, rows).astype("f4")
+        self.scale = np.exp(rng.uniform(np.log(3e-5), np.log(0.1), rows)).astype("f4")
+        self.scale[-1] = 1e-8  # less than there is
+        self.mean[2:4] = 1.02, -1.02  # most of it beyond the ends
+        self.shape = shape_of(make_config("wavenet", mixtures=count), lanes.width, "float32")
+        bins = self.shape.bins
+        self.rows = np.full((rows, 3, bins), 0, np.float32)
+        self.rows[:, 0] = NONE
+        self.rows[..., :count] = self.out.reshape(rows, 3, count)
+        self.rows = self.rows.reshape(rows, 3 * bins)
+        self.parts = heads.mixture(self.out, self.mean[:, None], self.scale[:, None])
+
+    def room(self):
+        room = scratch(self.shape, "float32", 2)
+        room.out[:] = 1e6  # another stream's
+        return room
+
+    def __call__(self, uniforms, temperature=1.0, top_p=1.0):
+        """Returns levels (rows, uniforms) and descriptions (rows, 3 * count)."""
+        rows, uniforms = len(self.rows), np.asarray(uniforms, np.float32)
+        drawn = np.zeros((rows, uniforms.size), np.int64)
+        parts = np.zeros((rows, 3 * self.count), np.float32)
+        mixed(
+            self.lanes, self.shape, self.room(), self.rows, self.mean, self.scale, uniforms,
+            np.float32(temperature), np.float32(top_p), drawn, parts,
+        )  # fmt: skip
+        return drawn, parts
+
+    def nats(self, row, levels):
+        found = np.zeros(len(levels), np.float32)
+        judged(
+            self.lanes, self.shape, self.room(), self.rows[row], self.mean[row], self.scale[row],
+            np.asarray(levels), found,
+        )  # fmt: skip
+        return found
+
+
+COUNTS = [1, 3, 8, 20]
+
+
+@each_of(BOTH)
+@pytest.mark.parametrize("count", COUNTS)
+def test_components_are_the_models(lanes, count):
+    mixtures = Mixtures(lanes, count)
+    _, found = mixtures([0.5])
+    weights, means, scales = (np.asarray(part) for part in mixtures.parts)
+    own = np.maximum(mixtures.scale, 1e-6)[:, None]
+    np.testing.assert_allclose(found[:, :count], weights, rtol=1e-5, atol=1e-5)
+    shifts = (means - mixtures.mean[:, None]) / own
+    rounding = 2e-7 * np.abs(mixtures.mean[:, None]) / own  # of a mean that is far from zero
+    assert np.all(np.abs(found[:, count : 2 * count] - shifts) < 1e-5 + rounding)
+    np.testing.assert_allclose(found[:, 2 * count :], np.log(scales / own), rtol=1e-5, atol=2e-6)
+
+
+@each_of(BOTH)
+@pytest.mark.parametrize("count", COUNTS)
+def test_draws_are_the_models(lanes, count):
+    from wavegen.models.heads import draw_mixture
+
+    mixtures = Mixtures(lanes, count)
+    parts = [np.repeat(np.asarray(part)[:, None], len(UNIFORMS), 1) for part in mixtures.parts]
+    spread_ = np.asarray(mixtures.parts[2]).max(axis=-1, keepdims=True) * 2.0**15
+    for temperature, top_p in [(1.0, 1.0), (0.7, 1.0), (1.3, 0.8), (0.2, 0.5), (0.0, 1.0)]:
+        uniforms_ = np.repeat(UNIFORMS[None], len(mixtures.rows), 0)
+        controls = np.float32(temperature), np.float32(top_p)
+        wanted = np.asarray(draw_mixture(parts, uniforms_, *controls))
+        found, _ = mixtures(UNIFORMS, temperature, top_p)
+        # A uniform on the brink of two components, or of the tails, may be on the other side.
+        away = np.abs(found - wanted) > 1 + 1e-3 * spread_
+        assert away.mean() < 2e-3
+        assert (found != wanted)[spread_[:, 0] < 100].mean() < 1e-2
+        assert found.min() >= 0 and found.max() <= 65535
+
+
+@each_of(BOTH)
+@pytest.mark.parametrize("count", COUNTS)
+def test_levels_are_as_likely_as_the_model_says(lanes, count):
+    from wavegen.models.heads import mixture_log_prob
+
+    mixtures = Mixtures(lanes, count)
+    rng = np.random.default_rng(0)
+    for row, mean in enumerate(mixtures.mean):
+        middle = np.clip(round(mean * 32768) + 32768, 0, 65535)
+        near = np.clip(middle + rng.integers(-30, 31, 40), 0, 65535)
+        levels = np.concatenate([near, rng.integers(0, 65536, 40), [0, 1, 65534, 65535]])
+        parts = [np.repeat(np.asarray(part)[row][None], len(levels), 0) for part in mixtures.parts]
+        wanted = np.asarray(mixture_log_prob(parts, levels.astype("i4")))
+        found = mixtures.nats(row, levels)
+        if mixtures.scale[row] > 1e-6:  # below, a rounded mean says which level it is
+            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-3)
+        whole = np.exp(mixtures.nats(row, np.arange(65536)).astype(float)).sum()
+        assert abs(whole - 1) < 1e-4
+
+
+@each_of(BOTH)
+def test_a_draw_inverts_the_cdf(lanes):
+    """Each component's share of the uniforms falls into it, and there as its own CDF has it."""
+    mixtures = Mixtures(lanes, 3)
+    uniforms_ = (np.arange(20000) + 0.5) / 20000
+    drawn_, _ = mixtures(uniforms_)
+    for row in range(4, 11):
+        shares_ = np.exp(mixtures.nats(row, np.arange(65536)).astype(float))
+        above = np.cumsum(shares_)
+        counted = np.cumsum(np.bincount(drawn_[row], minlength=65536)) / len(uniforms_)
+        assert np.abs(counted - above).max() < 5e-4
 
 
 # -- whole engines ---------------------------------------------------------------------------------
@@ -770,16 +1037,6 @@ def heard(engine_, **fields):
     return engine_.prime(make_frames(odd_model(**fields), batch=3, time=40))
 
 
-def flat(session):
-    last, (blocks, moment) = session
-    return [np.asarray(array) for array in (last, *blocks, *moment)]
-
-
-def assert_sessions(found, wanted):
-    for a, b in zip(flat(found), flat(wanted), strict=True):
-        assert a.dtype == b.dtype and np.array_equal(a, b)
-
-
 @each_precision
 def test_a_session_in_the_middle_changes_nothing(precision):
     """Neither for the voices that it is taken of, nor for those that go on from it."""
@@ -790,14 +1047,14 @@ def test_a_session_in_the_middle_changes_nothing(precision):
     asked = maker.open(start)
     first = asked.draw(noise[:, :17])
     middle = asked.session()
-    kept = [array.copy() for array in flat(middle)]
+    kept = [array.copy() for array in leaves(middle)]
     other = maker.open(middle)
     rest, again = asked.draw(noise[:, 17:]), other.draw(noise[:, 17:])
     assert np.array_equal(np.concatenate([first, rest], axis=1), whole)
     assert np.array_equal(again, rest)
-    assert_sessions(asked.session(), straight.session())
-    assert_sessions(other.session(), straight.session())
-    for a, b in zip(flat(middle), kept, strict=True):
+    assert_same(asked.session(), straight.session())
+    assert_same(other.session(), straight.session())
+    for a, b in zip(leaves(middle), kept, strict=True):
         assert np.array_equal(a, b)
     assert len(np.unique(whole)) > 5  # it does play
 
@@ -806,66 +1063,88 @@ def test_a_session_in_the_middle_changes_nothing(precision):
 def test_drawing_changes_neither_the_session_nor_the_weights(precision):
     maker = made(precision, channels=2)
     start = heard(maker, channels=2)
-    sessions, weights = [a.copy() for a in flat(start)], [a.copy() for a in maker.weights]
-    for array in flat(start):
+    sessions, weights = [a.copy() for a in leaves(start)], [a.copy() for a in maker.weights]
+    for array in leaves(start):
         array.flags.writeable = False  # as another engine's arrays may be
     noise = uniforms(maker, 3, 20)
     first, after = maker.draw(start, noise)
     second, _ = maker.draw(start, noise)
     assert np.array_equal(first, second)
-    for a, b in zip([*flat(start), *maker.weights], [*sessions, *weights], strict=True):
+    for a, b in zip([*leaves(start), *maker.weights], [*sessions, *weights], strict=True):
         assert np.array_equal(a, b)
-    for a in flat(after):
-        assert not any(np.shares_memory(a, b) for b in flat(start))
+    for a in leaves(after):
+        assert not any(np.shares_memory(a, b) for b in leaves(start))
 
 
 @each_precision
 @pytest.mark.parametrize("fields", [dict(channels=2), dict(predictor_order=0)], ids=str)
 def test_frames_are_drawn_from_the_logits(precision, fields):
     """What is drawn with a uniform is what the logits of the same frames say."""
+    fields = dict(head="softmax", **fields)
     maker = made(precision, **fields)
     start, noise = heard(maker, **fields), uniforms(maker, 3, 40)
     frames, after = maker.draw(start, noise, temperature=[0.5, 1.0, 1.5])
-    logits, also = maker.logits(frames, start)
-    assert_sessions(also, after)
+    logits, also = maker.distributions(frames, start)
+    assert_same(also, after)
     for row, temperature in enumerate((0.5, 1.0, 1.5)):
         levels = frames[row].astype(np.int64)
         assert_inverse_cdf(levels, logits[row], noise[row], temperature)
     likeliest, _ = maker.draw(start, noise, temperature=0.0)
-    logits, _ = maker.logits(likeliest, start)
+    logits, _ = maker.distributions(likeliest, start)
     assert np.array_equal(likeliest, logits.argmax(axis=-1))
 
 
 @each_precision
-def test_log_prob_is_the_logits_own_and_so_are_blocks(precision, monkeypatch):
-    maker = made(precision, channels=2)
-    frames = make_frames(odd_model(channels=2), batch=1, time=30)
-    logits, session = maker.logits(frames)
-    top = logits.max(axis=-1, keepdims=True).astype(float)
-    nats = logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
-    wanted = np.take_along_axis(nats, np.asarray(frames)[:, 1:, :, None], -1)[0, ..., 0]
+def test_frames_are_drawn_from_the_mixtures(precision):
+    """Where a level is drawn from, it is likely: what is drawn is what is judged."""
+    fields = dict(channels=2)
+    maker = made(precision, **fields)
+    noise = uniforms(maker, 1, 400)
+    silent = np.full((1, 1, 2), 32768, np.int32)
+    frames, after = maker.draw((silent, maker.silence(1)), noise)
+    _, also = maker.distributions(np.concatenate([silent, frames], axis=1))
+    assert_same(also, after)
+    nats = maker.log_prob(np.concatenate([silent, frames], axis=1)[0])
+    others = np.concatenate([silent, np.roll(frames, 7, axis=1)], axis=1)[0]
+    assert nats.mean() > maker.log_prob(others).mean() + 0.1
+    middles, _ = maker.draw((silent, maker.silence(1)), noise, temperature=0.0)
+    again, _ = maker.draw((silent, maker.silence(1)), noise[:, ::-1], temperature=0.0)
+    assert np.array_equal(middles, again)
+
+
+@each_precision
+@pytest.mark.parametrize("head", ["softmax", "logistic"])
+def test_log_prob_is_the_distributions_own_and_so_are_blocks(precision, head, monkeypatch):
+    maker = made(precision, channels=2, head=head)
+    frames = make_frames(odd_model(channels=2, head=head), batch=1, time=30)
+    spellings, session = maker.distributions(frames)
     found = maker.log_prob(frames[0])
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    if head == "softmax":
+        top = spellings.max(axis=-1, keepdims=True).astype(float)
+        nats = spellings - top - np.log(np.exp(spellings - top).sum(axis=-1, keepdims=True))
+        wanted = np.take_along_axis(nats, np.asarray(frames)[:, 1:, :, None], -1)[0, ..., 0]
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     monkeypatch.setattr(engine, "BLOCK", 7)  # blocks of any length give the same bits
-    again, after = maker.logits(frames)
-    assert np.array_equal(again, logits) and np.array_equal(maker.log_prob(frames[0]), found)
-    assert_sessions(after, session)
+    again, after = maker.distributions(frames)
+    assert np.array_equal(again, spellings) and np.array_equal(maker.log_prob(frames[0]), found)
+    assert_same(after, session)
 
 
 def test_the_predictor_remembers_the_last_samples():
     maker = made("float32", channels=2)
     frames = np.asarray(make_frames(odd_model(channels=2), batch=3, time=40))
-    last, (_, (samples, _, _)) = maker.prime(frames)
+    last, (_, (samples, _, _, following)) = maker.prime(frames)
     assert np.array_equal(last, frames[:, -1:])
-    heard_ = frames[:, -6:-1]  # all but the last one, which is to be heard next
-    assert np.array_equal(samples, codec_of(maker.config).values[heard_].astype("f4"))
+    heard_ = frames[:, -1 - WHITENING : -1]  # all but the last one, which is to be heard next
+    assert np.array_equal(samples, codec_of(maker.config).values[heard_])
+    assert following[3].tolist() == [[39 % maker.config.predictor_hop]] * 3
 
 
 def test_more_inputs_than_a_chunk():
     """Six gates of 100 are 672 inputs of the skip sum: two chunks of int8."""
-    fields = dict(gate_channels=100, predictor_order=0)
+    fields = dict(head="softmax", gate_channels=100, predictor_order=0)
     frames = make_frames(odd_model(**fields), batch=2, time=20)
-    logits = {p: made(p, **fields).logits(frames)[0] for p in ("float32", "int8")}
+    logits = {p: made(p, **fields).distributions(frames)[0] for p in ("float32", "int8")}
     assert made("int8", **fields).shape.gate * 6 > CHUNK
     spread_ = logits["float32"].std()
     assert np.abs(logits["int8"] - logits["float32"]).max() < 0.1 * spread_
@@ -876,7 +1155,7 @@ def test_the_kernel_is_compiled_once(precision):
     """Half a minute that nobody waits for twice: no batch, block or model has a type of its own."""
     made(precision, channels=2).warm_up()
     before = len(kernel.run.signatures)
-    for fields in (dict(channels=2), dict(predictor_order=0), dict(channels=1, kernel_size=3)):
+    for fields in (*HEADS, dict(channels=1, kernel_size=3)):
         maker = made(precision, **fields)
         for batch in (1, 3, 9):
             frames = make_frames(odd_model(**fields), batch=batch, time=12)
@@ -887,8 +1166,8 @@ def test_the_kernel_is_compiled_once(precision):
             fixed = np.broadcast_to(noise[:1, :1], noise.shape)  # cannot be written to
             for other in (noise, few, noise[:, :0], fixed):
                 voices.draw(other, temperature=np.ones(batch), top_p=0.9)
-            maker.logits(frames[:, ::2], start)
-            maker.logits(np.asfortranarray(frames).astype(np.int64))
+            maker.distributions(frames[:, ::2], start)
+            maker.distributions(np.asfortranarray(frames).astype(np.int64))
             maker.log_prob(frames[0])
     assert len(kernel.run.signatures) == before
 

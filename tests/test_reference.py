@@ -28,36 +28,36 @@ def assert_close(found, wanted, tolerance=1e-4):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=tolerance, atol=tolerance)
 
 
-def test_logits_are_the_models_own(wavenet):
-    frames = make_frames(wavenet, batch=2, time=24)
-    found, session = Reference(wavenet).logits(frames)
+def test_distributions_are_the_models_own(wavenet):
+    frames, config = make_frames(wavenet, batch=2, time=24), wavenet.config
+    found, session = Reference(wavenet).distributions(frames)
     y, state = wavenet.step(frames[:, :-1], wavenet.initial_state(2))
-    assert found.shape == (2, 23, wavenet.config.channels, wavenet.config.levels)
-    assert found.dtype == np.float32
-    assert_close(found, wavenet.logits(y, frames[:, 1:]))
+    count = config.levels if config.head == "softmax" else 3 * config.mixtures
+    assert found.shape == (2, 23, config.channels, count) and found.dtype == np.float32
+    assert_close(found, wavenet.distributions(y, frames[:, 1:]))
     assert_close(session, (frames[:, -1:], state))
 
 
-def test_logits_go_on_from_a_session(wavenet):
+def test_distributions_go_on_from_a_session(wavenet):
     """Whole = blocks = after priming = one frame at a time."""
     engine, frames = Reference(wavenet), make_frames(wavenet, batch=2, time=20)
-    whole, end = engine.logits(frames)
-    first, session = engine.logits(frames[:, :9])
-    second, after = engine.logits(frames[:, 9:10], session)
-    third, last = engine.logits(frames[:, 10:], after)
+    whole, end = engine.distributions(frames)
+    first, session = engine.distributions(frames[:, :9])
+    second, after = engine.distributions(frames[:, 9:10], session)
+    third, last = engine.distributions(frames[:, 10:], after)
     assert_close(np.concatenate([first, second, third], axis=1), whole)
     assert_close(last, end)
-    primed, _ = engine.logits(frames[:, 9:], engine.prime(frames[:, :9]))
+    primed, _ = engine.distributions(frames[:, 9:], engine.prime(frames[:, :9]))
     assert_close(primed, whole[:, 8:])
 
 
-def test_logits_need_a_frame_to_come_after_and_a_family_with_levels():
+def test_distributions_need_a_frame_to_come_after_and_a_family_with_levels():
     engine = Reference(make_model("wavenet"))
-    with pytest.raises(UsageError, match="1 frames"):
-        engine.logits(np.zeros((1, 1, 1), "int32"))
+    with pytest.raises(UsageError, match="1 frames have no distribution"):
+        engine.distributions(np.zeros((1, 1, 1), "int32"))
     engine = Reference(make_model("spectral_lstm"))
-    with pytest.raises(UsageError, match="spectral_lstm has no logits"):
-        engine.logits(make_frames(engine.model))
+    with pytest.raises(UsageError, match="spectral_lstm has no distributions"):
+        engine.distributions(make_frames(engine.model))
 
 
 def test_rings_turn_many_times_and_end_in_order(wavenet):
@@ -67,22 +67,24 @@ def test_rings_turn_many_times_and_end_in_order(wavenet):
     found, (last, state) = engine.draw(engine.prime(frames), noise)
     _, wanted = wavenet.step(frames[:, :-1], wavenet.initial_state(1))
     frame = frames[:, -1:]
+    # Of 65536 levels the neighbour is chosen where compiled code rounds otherwise.
+    off = 0 if wavenet.config.head == "softmax" else 1
     for t in range(time):
         y, wanted = wavenet.step(frame, wanted)
-        frame = np.asarray(wavenet.draw(y, noise[:, t : t + 1]))
-        assert np.array_equal(found[:, t : t + 1], frame), t
+        frame, by_hand = found[:, t : t + 1], np.asarray(wavenet.draw(y, noise[:, t : t + 1]))
+        assert np.abs(frame - by_hand).max() <= off, t
     assert np.array_equal(last, frame)
     assert shapes(state) == shapes(wavenet.initial_state(1))
     assert_close(state, wanted)
 
 
 def test_what_was_drawn_is_likely_after_the_hand_over(wavenet):
-    """Teacher-forced logits say the same, whether the frames before were drawn or heard."""
+    """Teacher-forced distributions say the same, whether the frames before were drawn or heard."""
     engine, frames = Reference(wavenet), make_frames(wavenet, batch=2, time=10)
     drawn, session = engine.draw(engine.prime(frames), uniforms(wavenet, 2, 50))
     coming = make_frames(wavenet, batch=2, time=5, seed=9)
-    found, _ = engine.logits(coming, session)
-    whole, _ = engine.logits(np.concatenate([frames, drawn, coming], axis=1))
+    found, _ = engine.distributions(coming, session)
+    whole, _ = engine.distributions(np.concatenate([frames, drawn, coming], axis=1))
     assert_close(found, whole[:, -5:])
 
 

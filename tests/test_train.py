@@ -10,7 +10,8 @@ from wavegen.checkpoint import Run, read_model
 from wavegen.errors import CheckpointError, DivergedError, OutputError
 from wavegen.plan import Plan
 
-VARIANTS = [("wavenet", {}), ("wavenet", {"channels": 2}), ("spectral_lstm", {"channels": 1})]
+PLAIN = {"predictor_order": 0}  # compiled in half the time, where the model does not matter
+VARIANTS = [("wavenet", PLAIN), ("wavenet", {"channels": 2}), ("spectral_lstm", {"channels": 1})]
 
 
 def load(folder, model_config):
@@ -53,7 +54,7 @@ def test_resumed_is_uninterrupted_to_the_last_bit(family, fields, recordings, tm
     (ours, facts), (theirs, others) = straight.load_state(), halves.load_state()
     assert facts["step"] == others["step"] == 6 and facts["best"] == others["best"]
     assert set(ours) == set(theirs)
-    assert any(name.startswith("carry/") for name in ours) == (family == "spectral_lstm")
+    assert any(np.any(ours[name]) for name in ours if name.startswith("carry/"))
     for name in ours:
         assert np.array_equal(ours[name], theirs[name]), name
     one, two = read_model(straight.model_path), read_model(halves.model_path)
@@ -63,7 +64,7 @@ def test_resumed_is_uninterrupted_to_the_last_bit(family, fields, recordings, tm
 
 @pytest.mark.parametrize("family", SMALL)
 def test_training_learns_and_keeps_the_best(family, recordings, tmp_path):
-    model_config = make_config(family, **({"predictor_order": 0} if family == "wavenet" else {}))
+    model_config = make_config(family, **(PLAIN if family == "wavenet" else {}))
     data = load(recordings, model_config)
     events = []
     run, _ = fit(
@@ -85,7 +86,7 @@ def test_training_learns_and_keeps_the_best(family, recordings, tmp_path):
 
 
 def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
-    model_config = make_config("wavenet")
+    model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet")
     heard = []
     run, outcome = fit(
@@ -93,18 +94,18 @@ def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
         data,
         model_config,
         given,
-        seconds=12.0,
-        listen=lambda model, step: heard.append(step),
+        seconds=20.0,
+        listen=lambda model, step, climate: heard.append(step),
     )
     assert outcome == "finished" and heard
     step = run.load_state()[1]["step"]
-    assert step > 0 and run.load_state()[1]["seconds"] >= 12.0
-    _, outcome = fit(run.folder, data, model_config, given, seconds=12.0)
+    assert step > 0 and run.load_state()[1]["seconds"] >= 20.0
+    _, outcome = fit(run.folder, data, model_config, given, seconds=20.0)
     assert outcome == "finished" and run.load_state()[1]["step"] == step
 
 
 def test_another_model_is_refused_field_by_field(recordings, tmp_path):
-    model_config = make_config("wavenet")
+    model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet")
     run, _ = fit(tmp_path / "runs/a", data, model_config, given, steps=1)
     other = dataclasses.replace(model_config, levels=64, cycles=1)
@@ -117,7 +118,7 @@ def test_another_model_is_refused_field_by_field(recordings, tmp_path):
 
 
 def test_changed_recordings_are_said_and_trained_on(recordings, tmp_path):
-    model_config = make_config("wavenet")
+    model_config = make_config("wavenet", **PLAIN)
     given = settings("wavenet")
     run, _ = fit(tmp_path / "runs/a", load(recordings, model_config), model_config, given, steps=1)
     (recordings / "two.wav").unlink()
@@ -131,7 +132,7 @@ def test_changed_recordings_are_said_and_trained_on(recordings, tmp_path):
 
 
 def test_numbers_that_break_lead_back_and_then_to_an_end(recordings, tmp_path, monkeypatch):
-    model_config = make_config("wavenet")
+    model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet")
     run, _ = fit(tmp_path / "runs/a", data, model_config, given, steps=2)
     events = []
@@ -152,7 +153,7 @@ def test_numbers_that_break_lead_back_and_then_to_an_end(recordings, tmp_path, m
 
 
 def test_too_little_memory_halves_the_batch(recordings, tmp_path, monkeypatch):
-    model_config = make_config("wavenet")
+    model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet", batch=4)
     real = train.Session.one_step
 
@@ -173,7 +174,7 @@ def test_too_little_memory_halves_the_batch(recordings, tmp_path, monkeypatch):
 
 
 def test_without_a_held_out_part_the_latest_is_kept(tmp_path, monkeypatch, recordings):
-    model_config = make_config("wavenet")
+    model_config = make_config("wavenet", **PLAIN)
     data = dataset.load(recordings, sample_rate=8000, channels=1, heldout=0.0)
     run, _ = fit(tmp_path / "runs/a", data, model_config, settings("wavenet"), steps=3)
     assert read_model(run.model_path).extra["step"] == 3

@@ -31,10 +31,9 @@ class SampleBaselines:
     """Fitted statistics of int32 level sequences `(samples, channels)`.
 
     Attributes:
-        values: float32 (levels,), what each level decodes to.
-        edges: float32 (levels - 1,), thresholds between levels.
-        histogram: float32 (levels,), counts.
-        bigram: float32 (contexts, levels), counts of a level after each (coarsened) level.
+        codec: of the levels.
+        histogram: float32 (classes,), counts of the codec's classes of levels.
+        bigram: float32 (contexts, classes), counts of a class after each (coarsened) class.
         coefficients: float64 (order,), newest sample first.
         fixed_scale: of the logistic error, linear amplitude.
         scale_ratio: adaptive scale over running mean error.
@@ -42,8 +41,7 @@ class SampleBaselines:
         scale_ceiling: greatest adaptive scale met in training.
     """
 
-    values: np.ndarray
-    edges: np.ndarray
+    codec: Any
     histogram: np.ndarray
     bigram: np.ndarray
     coefficients: np.ndarray
@@ -57,18 +55,20 @@ class SampleBaselines:
         """Returns the statistics of training sound.
 
         Args:
-            codec: MuLaw, for its levels, values and edges.
+            codec: MuLaw or PCM16, for its levels, classes, values and edges.
             chunks: int32 (samples, channels) each; memory is bounded by the longest.
         """
-        levels, values = codec.levels, np.asarray(codec.values, np.float64)
-        contexts = min(levels, CONTEXTS)
-        histogram, bigram = np.zeros(levels), np.zeros(contexts * levels)
+        values, classes = np.asarray(codec.values, np.float64), codec.classes
+        count = int(classes[-1]) + 1
+        contexts = min(count, CONTEXTS)
+        histogram, bigram = np.zeros(count), np.zeros(contexts * count)
         covariance, blocks, loudest = np.zeros(ORDER + 1), EvenBlocks(), LoudestBlocks()
         for chunk in chunks:
             for levels_heard in chunk.T:  # each channel by itself
-                histogram += np.bincount(levels_heard, minlength=levels)
-                pairs = levels_heard[:-1] * contexts // levels * levels + levels_heard[1:]
-                bigram += np.bincount(pairs, minlength=contexts * levels)
+                heard = classes[levels_heard]
+                histogram += np.bincount(heard, minlength=count)
+                pairs = heard[:-1] * contexts // count * count + heard[1:]
+                bigram += np.bincount(pairs, minlength=contexts * count)
                 covariance += autocovariance(values[levels_heard], ORDER)
             blocks.add(chunk)
             loudest.add(chunk, values, linear_prediction(covariance, ORDER))
@@ -77,10 +77,9 @@ class SampleBaselines:
         fixed, ratio, floor = fit_scales(blocks.kept, values, edges, coefficients)
         greatest = loudest.greatest(values, coefficients)
         return cls(
-            np.asarray(codec.values, np.float32),
-            np.asarray(codec.edges, np.float32),
+            codec,
             histogram.astype(np.float32),
-            bigram.reshape(contexts, levels).astype(np.float32),
+            bigram.reshape(contexts, count).astype(np.float32),
             coefficients,
             fixed,
             ratio,
@@ -104,20 +103,24 @@ class SampleBaselines:
 
     def channel_bits(self, levels: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the same for one channel, `(samples,)` each."""
-        count = len(self.values)
+        values, edges = (
+            np.asarray(array, np.float64) for array in (self.codec.values, self.codec.edges)
+        )
+        classes, count = self.codec.classes[levels], len(self.histogram)
+        inside = np.log2(np.bincount(self.codec.classes))[classes]  # bits of a level in its class
         share = (self.histogram.astype(np.float64) + 1) / (self.histogram.sum() + count)
-        before = np.concatenate([[count // 2], levels[:-1]]) * len(self.bigram) // count
+        silence = self.codec.classes[self.codec.levels // 2]
+        before = np.concatenate([[silence], classes[:-1]]) * len(self.bigram) // count
         totals = self.bigram.sum(axis=1, dtype=np.float64)
         weight = 4.0  # of the histogram, in counts: what a context not met often falls back on
-        pairs = self.bigram[before, levels] + weight * share[levels]
-        edges = self.edges.astype(np.float64)
-        mean, error = predict(self.values.astype(np.float64)[levels], self.coefficients)
+        pairs = self.bigram[before, classes] + weight * share[classes]
+        mean, error = predict(values[levels], self.coefficients)
         recent = running_mean(np.abs(error))
         scale = np.clip(self.scale_ratio * recent, self.scale_floor, self.scale_ceiling)
         return {
-            "uniform": np.full(len(levels), math.log2(count)),
-            "histogram": -np.log2(share[levels]),
-            "bigram": -np.log2(pairs / (totals[before] + weight)),
+            "uniform": np.full(len(levels), math.log2(self.codec.levels)),
+            "histogram": inside - np.log2(share[classes]),
+            "bigram": inside - np.log2(pairs / (totals[before] + weight)),
             "linear predictor, fixed scale": logistic_bits(levels, mean, self.fixed_scale, edges),
             "linear predictor, adaptive scale": logistic_bits(levels, mean, scale, edges),
         }
@@ -125,15 +128,15 @@ class SampleBaselines:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Returns everything as named arrays, for a model file."""
         numbers = [self.fixed_scale, self.scale_ratio, self.scale_floor, self.scale_ceiling]
-        names = ("values", "edges", "histogram", "bigram", "coefficients")
+        names = ("histogram", "bigram", "coefficients")
         return {name: getattr(self, name) for name in names} | {"scales": np.array(numbers)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> SampleBaselines:
-        """Returns the baselines that `to_arrays` gave away."""
+    def from_arrays(cls, codec: Any, arrays: dict[str, np.ndarray]) -> SampleBaselines:
+        """Returns the baselines that `to_arrays` gave away, for the same codec."""
         rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "scales"}
         rest |= dict(zip(SCALES, map(float, arrays["scales"]), strict=True))
-        return cls(**rest)
+        return cls(codec=codec, **rest)
 
 
 SCALES = ("fixed_scale", "scale_ratio", "scale_floor", "scale_ceiling")

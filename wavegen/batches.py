@@ -1,4 +1,4 @@
-"""What one training step gets: windows cut at random, or streams that go on from step to step.
+"""What one training step gets: streams of sound that go on from step to step.
 
 A batch is a pure function of the recordings, the step and the arguments. Chance comes from Philox,
 keyed by seed, epoch and purpose, so a run's place in its data is its step number alone: a resumed
@@ -19,7 +19,7 @@ import numpy as np
 from wavegen.dataset import Dataset
 from wavegen.errors import AudioError, UsageError
 
-PURPOSES = {"windows": 1, "streams": 2, "augment": 3}  # each its own sequence of numbers
+PURPOSES = {"streams": 2, "augment": 3}  # each its own sequence of numbers
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Augment:
 
     Attributes:
         gain_db: gain drawn uniformly from -gain_db .. +gain_db, never beyond full scale.
-        polarity: turn half of the cuts upside down.
-        channel_swap: exchange left and right in half of the cuts, of two channels.
+        polarity: turn half of the segments upside down.
+        channel_swap: exchange left and right in half of the segments, of two channels.
     """
 
     gain_db: float = 6.0
@@ -42,8 +42,8 @@ class Augment:
         Args:
             signal: float32 `(channels, samples)` within -1 .. 1.
             numbers: three uniforms in 0 .. 1: for gain, polarity and swap.
-            peak: greatest magnitude the gain must keep within full scale, of the signal or of the
-                recording that it is part of.
+            peak: greatest magnitude of the recording that the signal is part of; the gain keeps it
+                within full scale.
         """
         gain = min(10 ** (self.gain_db * (2 * numbers[0] - 1) / 20), 1 / max(peak, 1e-6))
         if self.polarity and numbers[1] < 0.5:
@@ -51,13 +51,6 @@ class Augment:
         if self.channel_swap and len(signal) == 2 and numbers[2] < 0.5:
             signal = signal[::-1]
         return np.clip(signal * np.float32(gain), -1, 1)  # clips what rounding adds
-
-
-class Batch(NamedTuple):
-    """Windows: float32 `signal` (batch, channels, length), bool `valid` (batch, length)."""
-
-    signal: np.ndarray
-    valid: np.ndarray
 
 
 class Streams(NamedTuple):
@@ -74,70 +67,6 @@ class Streams(NamedTuple):
     valid: np.ndarray
     reset: np.ndarray
     frame: np.ndarray
-
-
-def windows_per_epoch(dataset: Dataset, length: int, part: str = "train") -> int:
-    """Returns into how many windows of `length` samples a part is cut, in every epoch."""
-    return int(_window_counts(_lengths(dataset, part), length).sum())
-
-
-def windows(
-    dataset: Dataset,
-    step: int,
-    *,
-    batch: int,
-    length: int,
-    seed: int,
-    part: str = "train",
-    augment: Augment | None = None,
-) -> Batch:
-    """Returns the windows of one step.
-
-    In every epoch each segment is cut on a grid that starts at another random place, and the
-    windows of all segments come in random order: each sample is seen once an epoch. The first and
-    the last window of a segment are shorter; zeros fill them up, where `valid` is False.
-
-    Args:
-        dataset: the recordings.
-        step: the step's number, >= 0; epochs follow each other within a batch.
-        batch: how many windows.
-        length: samples in a window; 8192 are half a second at 16 kHz.
-        seed: the run's seed.
-        part: "train" or "heldout".
-        augment: drawn for each step and row; None is the sound as recorded.
-
-    Raises:
-        AudioError: the part is empty.
-        UsageError: a number out of range.
-    """
-    _check(0, step=step, seed=seed)
-    _check(1, batch=batch, length=length)
-    table, lengths = dataset.table(part), _lengths(dataset, part)
-    counts = _window_counts(lengths, length)
-    ends = np.cumsum(counts)
-    if not len(ends):
-        raise AudioError(f"the {part} part is empty; add longer recordings")
-    signal = np.zeros((batch, dataset.channels, length), np.float32)
-    valid = np.zeros((batch, length), bool)
-    numbers = _generator(seed, "augment", step).random((batch, 3))
-    for row in range(batch):
-        epoch, place = divmod(step * batch + row, int(ends[-1]))
-        order, offsets = _epoch(seed, "windows", epoch, int(ends[-1]), len(table))
-        segment = int(np.searchsorted(ends, order[place], side="right"))
-        count, samples = int(counts[segment]), int(lengths[segment])
-        first = int(order[place]) - int(ends[segment] - count)
-        # The grid starts `before` samples ahead of the segment; no window may be left empty.
-        slack = count * length - samples
-        low, high = max(0, slack - length + 1), min(slack, length - 1)
-        before = low + int(offsets[segment] * (high - low + 1)) if count > 1 else 0
-        start, stop = max(0, first * length - before), min(samples, (first + 1) * length - before)
-        recording, origin = int(table[segment, 0]), int(table[segment, 1])
-        cut = dataset.signal(recording, origin + start, origin + stop)
-        if augment:
-            cut = augment.apply(cut, numbers[row], float(np.abs(cut).max(initial=0.0)))
-        signal[row, :, : stop - start] = cut
-        valid[row, : stop - start] = True
-    return Batch(signal, valid)
 
 
 def stream_steps(
@@ -197,7 +126,7 @@ def streams(
         )
     steps = -(-total // batch)
     epoch, place = divmod(step, steps)
-    order, offsets = _epoch(seed, "streams", epoch, len(table), len(table) + 1)
+    order, offsets = _epoch(seed, epoch, len(table))
     numbers = _generator(seed, "augment", epoch).random((len(table), 3)) if augment else None
     ends = np.cumsum(counts[order])
     turn = int(offsets[-1] * total) if offset else 0
@@ -232,16 +161,6 @@ def _lengths(dataset: Dataset, part: str) -> np.ndarray:
     return table[:, 2] - table[:, 1]
 
 
-def _window_counts(lengths: np.ndarray, length: int) -> np.ndarray:
-    """Returns how many windows each segment takes, the same in every epoch.
-
-    One more than the least where the grid could else move by less than half a window.
-    """
-    counts = -(-lengths // length)
-    slack = counts * length - lengths
-    return counts + ((counts > 1) & (2 * slack < length) & (length > 1))
-
-
 def _chunk_counts(lengths: np.ndarray, length: int, frame_samples: int) -> np.ndarray:
     """Returns how many chunks each segment takes; its first frame is not predicted."""
     return -(-(-(-lengths // frame_samples) - 1) // length)
@@ -254,12 +173,10 @@ def _generator(seed: int, purpose: str, number: int) -> np.random.Generator:
 
 
 @lru_cache(maxsize=8)
-def _epoch(
-    seed: int, purpose: str, epoch: int, items: int, uniforms: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns an epoch's random order of `items` and its uniforms in [0, 1)."""
-    generator = _generator(seed, purpose, epoch)
-    offsets, order = generator.random(uniforms), generator.permutation(items)
+def _epoch(seed: int, epoch: int, segments: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns an epoch's order of the segments, and a uniform for each and for all of them."""
+    generator = _generator(seed, "streams", epoch)
+    offsets, order = generator.random(segments + 1), generator.permutation(segments)
     order.flags.writeable = offsets.flags.writeable = False
     return order, offsets
 

@@ -1,4 +1,4 @@
-"""Every recording decoded once: a folder of float32 files that windows are read from.
+"""Every recording decoded once: a folder of float32 files that pieces are read from.
 
 An entry belongs to a recording's content (SHA-256), the sample rate and the channels, so renaming
 or moving recordings costs nothing and two runs share it. Beside the entries are notes of what

@@ -28,7 +28,7 @@ from wavegen.errors import UsageError
 from wavegen.framing import Shape, checked_channels, checked_frames, checked_signal
 from wavegen.stft import STFT, DecodeState, EncodeState
 
-__all__ = ["STFT", "Codec", "DecodeState", "EncodeState", "MuLaw", "codec_of", "snr_db"]
+__all__ = ["STFT", "Codec", "DecodeState", "EncodeState", "MuLaw", "PCM16", "codec_of", "snr_db"]
 
 
 def snr_db(reference: np.ndarray, decoded: np.ndarray) -> float:
@@ -49,19 +49,16 @@ def snr_db(reference: np.ndarray, decoded: np.ndarray) -> float:
     return 10 * math.log10(energy / error) if energy else -math.inf
 
 
-class MuLaw:
-    """Samples as one of `levels` classes, fine near silence and coarse near full scale.
-
-    Level `levels // 2` is exactly zero and the outermost levels are exactly -1 and +1. An even
-    number of levels therefore has one more below zero than above, as two's complement has, and its
-    steps above zero are wider by 2 / levels (0.8 % at 256).
+class Levels:
+    """Samples as one of several levels: what the codecs of a WaveNet have in common.
 
     Attributes:
-        levels: number of classes.
+        levels: number of levels; `levels // 2` is exactly zero.
         channels: channels of the signal; also the features of a frame.
         values: float32 (levels,), the sample value each level decodes to, strictly increasing.
         edges: float32 (levels - 1,), the thresholds between neighbours, strictly increasing; a
             sample's level is the number of edges not above it. Read-only, as `values` is.
+        classes: int32 (levels,), which of some hundreds of classes each level counts to.
         frame_samples: samples a frame stands for, 1.
         delay_samples: samples by which decoding in steps lags, 0.
     """
@@ -69,35 +66,21 @@ class MuLaw:
     frame_samples = 1
     delay_samples = 0
 
-    def __init__(self, levels: int = 256, channels: int = 1) -> None:
-        """Builds the tables.
-
-        Args:
-            levels: 4 .. 4096; 256 is 8 bits and audibly noisy, 1024 is close to clean.
-            channels: channels of the signal, at least 1.
-
-        Raises:
-            UsageError: a value out of range.
-        """
-        if not 4 <= levels <= 4096:
-            raise UsageError(f"levels={levels} must lie in 4 .. 4096")
-        self.levels = levels
+    def __init__(self, channels: int, values: np.ndarray, edges: np.ndarray, classes: Any) -> None:
+        """Keeps the tables, read-only."""
+        self.levels = len(values)
         self.channels = self.features = checked_channels(channels)
-        below, above = levels // 2, levels - 1 - levels // 2
-
-        def expand(index: np.ndarray) -> np.ndarray:
-            # Half-integers are the middles of the companded intervals, hence the thresholds.
-            companded = np.where(index < 0, index / below, index / above)
-            magnitude = np.expm1(np.abs(companded) * math.log(levels)) / (levels - 1)  # mu + 1
-            table = (np.sign(companded) * magnitude).astype(np.float32)
+        self.values, self.edges = values.astype(np.float32), edges.astype(np.float32)
+        self.classes = np.asarray(classes, np.int32)
+        for table in (self.values, self.edges, self.classes):
             table.flags.writeable = False
-            return table
 
-        self.values = expand(np.arange(levels) - below)
-        self.edges = expand(np.arange(levels - 1) - below + 0.5)
+    def nearest(self, signal: np.ndarray) -> np.ndarray:
+        """Returns the int32 level of every sample."""
+        return np.searchsorted(self.edges, signal, side="right").astype(np.int32)
 
-    def encode_initial(self, batch_shape: Shape = ()) -> tuple:
-        """Returns the state of an encoder that has heard nothing: (), a level needs no past."""
+    def encode_initial(self, batch_shape: Shape = (), frame: Any = 0, past: Any = None) -> tuple:
+        """Returns the state of an encoder, (): a level needs no past."""
         return ()
 
     def decode_initial(self, batch_shape: Shape = ()) -> tuple:
@@ -118,8 +101,7 @@ class MuLaw:
             UsageError: another number of channels.
         """
         signal = checked_signal(signal, self.channels)
-        levels = np.searchsorted(self.edges, signal, side="right").astype(np.int32)
-        return np.swapaxes(levels, -1, -2), state  # (..., samples, channels)
+        return np.swapaxes(self.nearest(signal), -1, -2), state  # (..., samples, channels)
 
     def decode_step(self, frames: np.ndarray, state: tuple) -> tuple[np.ndarray, tuple]:
         """Returns the samples the next levels stand for, and the state.
@@ -136,10 +118,10 @@ class MuLaw:
         """
         frames = checked_frames(frames, self.features)
         if not np.issubdtype(frames.dtype, np.integer):
-            raise UsageError(f"mu-law levels of type {frames.dtype} must be integers")
+            raise UsageError(f"levels of type {frames.dtype} must be integers")
         if frames.size and not (frames.min() >= 0 and frames.max() < self.levels):
             outside = frames.min() if frames.min() < 0 else frames.max()
-            raise UsageError(f"mu-law level {outside} must lie in 0 .. {self.levels - 1}")
+            raise UsageError(f"level {outside} must lie in 0 .. {self.levels - 1}")
         return self.values[np.swapaxes(frames, -1, -2)], state  # (..., channels, samples)
 
     def encode(self, signal: np.ndarray) -> np.ndarray:
@@ -151,11 +133,63 @@ class MuLaw:
         return self.decode_step(frames, self.decode_initial())[0]
 
 
-Codec = MuLaw | STFT
+class MuLaw(Levels):
+    """Levels that are fine near silence and coarse near full scale.
+
+    The outermost levels are exactly -1 and +1. An even number of levels has one more below zero
+    than above, as two's complement has, and its steps are a touch wider above zero.
+    """
+
+    def __init__(self, levels: int = 256, channels: int = 1) -> None:
+        """Builds the tables.
+
+        Args:
+            levels: 4 .. 4096; 256 is 8 bits and audibly noisy, 1024 is close to clean.
+            channels: channels of the signal, at least 1.
+
+        Raises:
+            UsageError: a value out of range.
+        """
+        if not 4 <= levels <= 4096:
+            raise UsageError(f"levels={levels} must lie in 4 .. 4096")
+        below, above = levels // 2, levels - 1 - levels // 2
+
+        def expand(index: np.ndarray) -> np.ndarray:
+            # Half-integers are the middles of the companded intervals, hence the thresholds.
+            companded = np.where(index < 0, index / below, index / above)
+            magnitude = np.expm1(np.abs(companded) * math.log(levels)) / (levels - 1)  # mu + 1
+            return np.sign(companded) * magnitude
+
+        number = np.arange(levels)
+        values, edges = expand(number - below), expand(number[:-1] - below + 0.5)
+        super().__init__(channels, values, edges, number)
+
+
+class PCM16(Levels):
+    """The 65536 levels of a 16-bit WAV, evenly spaced: -1 is the lowest, +1 just out of reach.
+
+    Its classes are those of `MuLaw(256)`.
+    """
+
+    def __init__(self, channels: int = 1) -> None:
+        """Builds the tables."""
+        values = np.arange(-32768, 32768) / 32768.0
+        edges = np.arange(-32767.5, 32767) / 32768.0
+        super().__init__(channels, values, edges, MuLaw(256).nearest(values))
+
+    def nearest(self, signal: np.ndarray) -> np.ndarray:
+        """Returns the int32 level of every sample."""
+        scaled = np.floor(np.asarray(signal, np.float64) * 32768.0 + 32768.5)
+        return np.clip(scaled, 0, 65535).astype(np.int32)
+
+
+Codec = MuLaw | PCM16 | STFT
 
 
 def codec_of(config: Config) -> Any:
-    """Returns the codec, `MuLaw` or `STFT`, between audio and the frames of such a model."""
+    """Returns the codec between audio and the frames of such a model."""
     if isinstance(config, WaveNetConfig):
+        if config.head == "logistic":
+            return PCM16(config.channels)
         return MuLaw(config.levels, config.channels)
     return STFT(config.n_fft, config.hop_length, config.channels, config.stereo)

@@ -22,13 +22,22 @@ def bounded(default: Any, low: float, high: float, help: str, choices: tuple = (
 
 @dataclass(frozen=True)
 class WaveNetConfig:
-    """A dilated causal CNN over mu-law samples (van den Oord et al. 2016, arXiv:1609.03499)."""
+    """A dilated causal CNN over samples (van den Oord et al. 2016, arXiv:1609.03499)."""
 
     controls: ClassVar[dict[str, float]] = {"temperature": 1.0, "top_p": 1.0}  # of drawing
+    level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (right is drawn given left)")
-    levels: int = bounded(256, 4, 4096, "mu-law levels; 256 is 8 bits, 1024 is cleaner")
-    cycles: int = bounded(3, 1, 16, "how often the dilations 1, 2, 4, ... start again")
+    head: str = bounded(
+        "logistic",
+        0,
+        0,
+        "logistic draws 16-bit samples from a mixture of logistics; softmax draws mu-law levels",
+        ("logistic", "softmax"),
+    )
+    mixtures: int = bounded(8, 1, 64, "components of the logistic head's mixture")
+    levels: int = bounded(256, 4, 4096, "mu-law levels of the softmax head; 256 is 8 bits")
+    cycles: int = bounded(2, 1, 16, "how often the dilations 1, 2, 4, ... start again")
     layers_per_cycle: int = bounded(10, 1, 14, "dilations of one cycle: 1 .. 2^(n-1) samples")
     kernel_size: int = bounded(2, 2, 8, "taps of each dilated convolution")
     residual_channels: int = bounded(32, 1, 4096, "width of the residual path")
@@ -36,8 +45,10 @@ class WaveNetConfig:
     skip_channels: int = bounded(128, 1, 8192, "width of the skip sum")
     post_channels: int = bounded(256, 1, 8192, "width between the two 1x1 output layers")
     predictor_order: int = bounded(
-        32, 0, 256, "taps of the linear predictor the logits are added to; 0 is a plain WaveNet"
+        512, 0, 4096, "taps of the linear predictor that is started from; 0 is a plain WaveNet"
     )
+    predictor_hop: int = bounded(256, 1, 65536, "samples until the predictor is fitted anew")
+    predictor_memory: float = bounded(0.075, 1e-4, 10.0, "how long ago it listens most, s")
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -45,8 +56,13 @@ class WaveNetConfig:
         return tuple(2**layer for _ in range(self.cycles) for layer in range(self.layers_per_cycle))
 
     @property
+    def outputs(self) -> int:
+        """Outputs of the last layer, a channel."""
+        return self.levels + 2 if self.head == "softmax" else 3 * self.mixtures
+
+    @property
     def receptive_field(self) -> int:
-        """Samples of the past that one prediction can see."""
+        """Samples of the past that the network sees; the predictor's window has no sharp end."""
         return (self.kernel_size - 1) * sum(self.dilations) + 1
 
     @property
@@ -66,6 +82,7 @@ class SpectralLSTMConfig:
 
     # At temperature 1 the heavy tails of all coefficients drown the tones.
     controls: ClassVar[dict[str, float]] = {"temperature": 0.7}
+    level_is_held: ClassVar[bool] = False
     sample_rate: int = bounded(22050, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
     n_fft: int = bounded(1024, 16, 65536, "samples in a frame; 1024 are 46 ms at 22.05 kHz")
@@ -103,8 +120,8 @@ class SpectralLSTMConfig:
 class TrainSettings:
     """How a model is trained; none of it changes what the model is."""
 
-    batch: int = bounded(4, 1, 4096, "windows or streams in one step; halved when memory is short")
-    window: int = bounded(4096, 2, 1 << 22, "frames of one window: samples, or hops of an LSTM")
+    batch: int = bounded(8, 1, 4096, "streams in one step; halved when memory is short")
+    window: int = bounded(2048, 2, 1 << 22, "frames of a stream in one step: samples, or hops")
     learning_rate: float = bounded(2e-3, 0.0, 1.0, "peak of the schedule")
     warmup_steps: int = bounded(100, 0, 1 << 20, "steps of linear rise to the peak")
     weight_decay: float = bounded(1e-2, 0.0, 1.0, "AdamW decay of the kernels")
@@ -129,18 +146,18 @@ PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "wavenet": {
         "tiny": (
             dict(cycles=1, layers_per_cycle=8, residual_channels=16, gate_channels=16)
-            | dict(skip_channels=32, post_channels=32),
-            dict(batch=4, window=2048, learning_rate=4e-3, warmup_steps=20, ema=0.99),
+            | dict(skip_channels=32, post_channels=32, predictor_order=256),
+            dict(batch=4, window=2048, learning_rate=4e-3, warmup_steps=20, ema=0.99, gain_db=0.0),
         ),
-        "small": ({}, {}),
+        "small": ({}, dict(gain_db=0.0)),
         "fullband": (
-            dict(sample_rate=44100, levels=1024, cycles=2, layers_per_cycle=11, post_channels=128),
-            dict(batch=4, window=8192),
+            dict(sample_rate=44100, layers_per_cycle=11, post_channels=128, predictor_order=1024),
+            dict(batch=4, window=8192, gain_db=0.0),
         ),
         "base": (
-            dict(sample_rate=22050, levels=1024, residual_channels=64, gate_channels=64)
+            dict(sample_rate=22050, cycles=3, residual_channels=64, gate_channels=64)
             | dict(skip_channels=256),
-            dict(batch=16, window=16384, learning_rate=1e-3, warmup_steps=500),
+            dict(batch=16, window=16384, learning_rate=1e-3, warmup_steps=500, gain_db=0.0),
         ),
     },
     "spectral_lstm": {

@@ -24,46 +24,39 @@ class Feed(NamedTuple):
     reset: np.ndarray  # bool (batch,): rows that begin from silence
 
 
-def feed(dataset: Dataset, family: Any, config: Any, settings: TrainSettings, step: int) -> Feed:
+def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> Feed:
     """Returns the input of one step.
 
     Args:
         dataset: the recordings, at the model's rate and channels.
-        family: the model's class: whether it is trained on streams.
         config: of the model.
         settings: batch, window, augmentation and seed.
         step: the step's number, >= 0.
     """
     codec = codec_of(config)
     augment = batches.Augment(settings.gain_db, settings.polarity, settings.channel_swap)
-    shared: dict[str, Any] = dict(
-        batch=settings.batch, seed=settings.rng_seed, part="train", augment=augment
+    cut = batches.streams(
+        dataset,
+        step,
+        batch=settings.batch,
+        length=settings.window,
+        frame_samples=codec.frame_samples,
+        context=codec.delay_samples,
+        seed=settings.rng_seed,
+        augment=augment,
     )
-    if family.carries_state:
-        cut = batches.streams(
-            dataset,
-            step,
-            length=settings.window,
-            frame_samples=codec.frame_samples,
-            context=codec.delay_samples,
-            **shared,
-        )
-        past, body = np.split(cut.signal, [codec.delay_samples], axis=-1)
-        state = codec.encode_initial((settings.batch,), frame=cut.frame, past=past)
-        frames, _ = codec.encode_step(body, state)
-        return Feed(frames, cut.valid.astype("float32"), cut.reset)
-    window = batches.windows(dataset, step, length=settings.window + 1, **shared)
-    valid = window.valid[:, 1:].astype("float32")
-    valid[:, : min(family.settling, settings.window // 4)] = 0.0
-    return Feed(codec.encode(window.signal), valid, np.ones(settings.batch, bool))
+    past, body = np.split(cut.signal, [codec.delay_samples], axis=-1)
+    state = codec.encode_initial((settings.batch,), frame=cut.frame, past=past)
+    frames, _ = codec.encode_step(body, state)
+    return Feed(frames, cut.valid.astype("float32"), cut.reset)
 
 
 class Prefetch:
     """Makes the next step's input in a thread while the present one is computed."""
 
-    def __init__(self, dataset: Dataset, family: Any, config: Any, settings: TrainSettings) -> None:
+    def __init__(self, dataset: Dataset, config: Any, settings: TrainSettings) -> None:
         """Takes `feed`'s arguments but for the step."""
-        self.arguments = (dataset, family, config, settings)
+        self.arguments = (dataset, config, settings)
         self.pool = ThreadPoolExecutor(1)
         self.ahead: tuple[int, Future] | None = None
 

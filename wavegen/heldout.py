@@ -47,8 +47,9 @@ class Yardsticks:
     @classmethod
     def from_arrays(cls, model_config: Any, arrays: dict[str, np.ndarray]) -> Yardsticks:
         """Returns the yardsticks that `to_arrays` gave away."""
-        kind = SampleBaselines if isinstance(model_config, WaveNetConfig) else FrameBaselines
-        return cls(model_config, kind.from_arrays(arrays))
+        if isinstance(model_config, WaveNetConfig):
+            return cls(model_config, SampleBaselines.from_arrays(codec_of(model_config), arrays))
+        return cls(model_config, FrameBaselines.from_arrays(arrays))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Returns what goes into the model file."""

@@ -18,14 +18,14 @@ class Plan:
         seconds: length of the time box over all sessions of the run, or None.
         steps: number of steps over all sessions, or None for no limit but the time.
         report: called with a dict for every event: "step", "validation", "note", "saved".
-        listen: called with (model, step) at the early moments worth hearing, and at the end.
+        listen: called with (model, step, climate) at early moments and at the end.
         stop: returns True when the user wants to stop after the present step.
     """
 
     seconds: float | None = None
     steps: int | None = None
     report: Callable[[dict], None] = field(default=lambda event: None)
-    listen: Callable[[Any, int], None] = field(default=lambda model, step: None)
+    listen: Callable[[Any, int, Any], None] = field(default=lambda model, step, climate: None)
     stop: Callable[[], bool] = field(default=lambda: False)
 
 

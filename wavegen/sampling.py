@@ -5,19 +5,19 @@ A model file and a fast engine need no Keras here: the first sound is there at o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wavegen import engines
-from wavegen.chance import uniforms
+from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
 from wavegen.errors import UsageError
-from wavegen.nest import map_nest
+from wavegen.take import BLOCK_SECONDS, Take
 
-BLOCK_SECONDS = 0.02  # drawn in one call of an engine: short enough to play along
+LEVEL_SECONDS = 10.0  # of a seed's end whose level a take keeps to
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,26 @@ class Heard:
     session: Any  # of the engine, one row
     decoding: Any  # the codec's decoder, in the middle of the seed's last frames
     position: int  # frames drawn since the seed ended
+    level_db: float  # RMS of the seed's end, under full scale
 
 
 class Sampler:
     """Draws sound from one model with one engine."""
 
-    def __init__(self, model: Any, engine: str | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        engine: str | None = None,
+        precision: str | None = None,
+        climate: Climate | None = None,
+    ) -> None:
         """Takes a snapshot of the model.
 
         Args:
             model: a `checkpoint.ModelFile`, or a Keras model of any family.
             engine: "numba" or "reference"; None takes the fastest that runs the family.
             precision: of the weights while drawing; None is the engine's default.
+            climate: of the recordings, for the guard; None is the model file's.
 
         Raises:
             UsageError: no such engine or precision.
@@ -46,6 +54,7 @@ class Sampler:
         self.config, self.controls = model.config, model.config.controls
         self.codec = codec_of(model.config)
         self.engine = engines.make(model, engine, precision)
+        self.climate = climate or Climate.from_facts(getattr(model, "extra", {}).get("climate"))
 
     def listen(self, seed: np.ndarray, seconds: float | None = None) -> Heard:
         """Returns what the model remembers of a seed.
@@ -64,7 +73,9 @@ class Sampler:
         tail = np.pad(tail, [(0, 0), (frames * hop - tail.shape[1], 0)]).astype("float32")
         encoded, _ = self.codec.encode_step(tail, self.codec.encode_initial())
         _, decoding = self.codec.decode_step(encoded, self.codec.decode_initial())
-        return Heard(self.engine.prime(encoded[None]), decoding, 0)
+        end = seed[:, -round(LEVEL_SECONDS * self.config.sample_rate) :]
+        level = level_db(end[:, np.any(end != 0, axis=0)])
+        return Heard(self.engine.prime(encoded[None]), decoding, 0, level)
 
     def check_controls(self, given: dict[str, Any]) -> dict[str, Any]:
         """Returns the controls with defaults; raises UsageError for one the family lacks."""
@@ -83,6 +94,8 @@ class Sampler:
         rng_seed: int = 0,
         first_variation: int = 0,
         block_seconds: float = BLOCK_SECONDS,
+        guard: bool = True,
+        tell: Callable[[int, float, str], None] = lambda variation, second, what: None,
         **controls: Any,
     ) -> Iterator[np.ndarray]:
         """Yields blocks `(count, channels, samples)` of continuations, `seconds` long in all.
@@ -98,28 +111,27 @@ class Sampler:
             rng_seed: with the variation's number it decides all chance.
             first_variation: number of the first variation.
             block_seconds: length of a block; it does not change the sound.
+            guard: hold the seed's level, and draw again what has left the music (see `take`); the
+                first block then comes when a second more has been drawn.
+            tell: is told the variation, the second and the reason when something is drawn again.
             **controls: e.g. temperature=0.9; a sequence gives one per variation.
         """
         settings = self.check_controls(controls)
         wanted = round(seconds * self.config.sample_rate) + self.codec.delay_samples
-        hop = self.codec.frame_samples
-        block = max(1, round(block_seconds * self.config.sample_rate / hop))
         rows = range(first_variation, first_variation + count)
-
-        def repeat(array: Any) -> np.ndarray:
-            return np.repeat(np.asarray(array), count, axis=0)
-
-        voices = self.engine.open(map_nest(repeat, heard.session))
-        decoding = map_nest(
-            lambda array: np.repeat(np.asarray(array)[None], count, axis=0), heard.decoding
-        )
-        position = heard.position
-        while wanted > 0:
-            noise = [uniforms(rng_seed, v, position, block, self.config.noise_shape) for v in rows]
-            frames = voices.draw(np.stack(noise), **settings)
-            signal, decoding = self.codec.decode_step(frames, decoding)
-            yield signal[..., :wanted]
-            position, wanted = position + block, wanted - block * hop
+        take = Take(self, heard, rows, rng_seed, settings, held=guard)
+        blocks = -(-wanted // (take.block * take.hop))
+        if guard and self.climate:
+            parts = take.guarded(blocks, self.climate, tell)
+        else:
+            parts = take.plain(blocks)
+        size = max(1, round(block_seconds * self.config.sample_rate))
+        ready = np.zeros((count, self.codec.channels, 0), np.float32)
+        for part in parts:
+            ready = np.concatenate([ready, part], axis=-1)
+            while min(wanted, ready.shape[-1]) >= min(size, wanted) > 0:
+                yield ready[..., : min(size, wanted)]
+                ready, wanted = ready[..., size:], wanted - min(size, wanted)
 
     def generate(self, seed: np.ndarray, seconds: float, **options: Any) -> np.ndarray:
         """Returns continuations `(count, channels, samples)` without the seed, whole.

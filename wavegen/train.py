@@ -17,6 +17,7 @@ from keras import ops
 
 from wavegen import backend, config, heldout, optimizer
 from wavegen.checkpoint import Run, check_same, part_of
+from wavegen.climate import Climate
 from wavegen.codec import codec_of
 from wavegen.dataset import Dataset
 from wavegen.errors import DivergedError, OutputError
@@ -79,6 +80,7 @@ class Session:
             plan.report({"event": "note", "text": "measuring the baselines on the recordings"})
             codec = codec_of(model_config)
             self.yardsticks = heldout.Yardsticks.fit(codec, model_config, dataset)
+        self.climate = Climate.of(dataset)
         self.model.start_from(self.yardsticks.baselines)
         self.layout = optimizer.Layout(self.model)
         self.judge = heldout.Judge(self.model, self.yardsticks, dataset)
@@ -89,7 +91,7 @@ class Session:
         if saved:
             self.restore(*saved)
         self.fit_memory()
-        self.prefetch = Prefetch(dataset, type(self.model), model_config, self.settings)
+        self.prefetch = Prefetch(dataset, model_config, self.settings)
         self.last_save = self.last_validation = time.monotonic()
 
     # -- the loop ------------------------------------------------------------------------------
@@ -136,8 +138,7 @@ class Session:
             self.learner, np.float32(rate), given.frames, given.valid, given.reset, self.carry
         )
         self.learner = optimizer.Learner(*learner)
-        if self.model.carries_state:
-            self.carry = carry
+        self.carry = carry
         return float(loss), float(norm)
 
     def elapsed(self) -> float:
@@ -180,13 +181,14 @@ class Session:
             self.best = float(mean)
             self.layout.assign(np.asarray(self.learner.average))
             facts = {"step": self.step, "seconds": self.elapsed(), "scores": row["scores"]}
+            facts |= {"climate": dataclasses.asdict(self.climate)}
             facts |= {"recordings": self.dataset.summary(), "verdict": row["verdict"]}
             save(self.run.model_path, self.model, self.yardsticks.to_arrays(), facts)
 
     def listen(self) -> None:
         """Lets the caller draw a listening sample from the averaged weights."""
         self.layout.assign(np.asarray(self.learner.average))
-        self.plan.listen(self.model, self.step)
+        self.plan.listen(self.model, self.step, self.climate)
 
     def report_step(self, meter: Meter, norm: float, rate: float) -> None:
         """Reports the step; about one a second goes to the log as well."""
@@ -209,9 +211,8 @@ class Session:
         """Writes the whole training state, atomically."""
         learner = backend.to_numpy(self.learner)
         arrays = {f"learner/{name}": np.asarray(v) for name, v in learner._asdict().items()}
-        if self.model.carries_state:
-            leaves = keras.tree.flatten(backend.to_numpy(self.carry))
-            arrays |= {f"carry/{i:03d}": leaf for i, leaf in enumerate(leaves)}
+        leaves = keras.tree.flatten(backend.to_numpy(self.carry))
+        arrays |= {f"carry/{i:03d}": leaf for i, leaf in enumerate(leaves)}
         arrays |= {f"baselines/{name}": a for name, a in self.yardsticks.to_arrays().items()}
         facts = {
             "family": type(self.model).family,
@@ -271,9 +272,7 @@ class Session:
                 if self.carry is None:
                     self.carry = self.model.initial_state(self.settings.batch)
                 self.stepper = optimizer.training_step(self.layout, self.settings)
-                given = feed(
-                    self.dataset, type(self.model), self.model.config, self.settings, self.step
-                )
+                given = feed(self.dataset, self.model.config, self.settings, self.step)
                 learner, carry = self.learner, self.carry
                 self.one_step(given, 0.0)
                 self.learner, self.carry = learner, carry

@@ -29,6 +29,7 @@ INFO_NAMES = {
     "date": b"ICRD",
     "copyright": b"ICOP",
 }
+COMMENT = INFO_NAMES["comment"]
 SUBTYPES = {".wav": ("PCM_16", "PCM_24", "FLOAT"), ".flac": ("PCM_16", "PCM_24")}
 MAX_CHANNELS = {".wav": riff.MAX_CHANNELS, ".flac": 8}
 MAX_RATE = {".wav": riff.MAX_RATE, ".flac": 655350}  # Hz
@@ -55,6 +56,7 @@ class Writer:
         *,
         subtype: str = "PCM_16",
         metadata: dict[str, str] | None = None,
+        room: int = 0,
         force: bool = False,
     ) -> None:
         """Opens a temporary file beside the final one; folders that are missing are made.
@@ -65,6 +67,7 @@ class Writer:
             channels: 1 .. 64 (8 for FLAC).
             subtype: PCM_16, PCM_24 or FLOAT (WAV only).
             metadata: texts by a name of `INFO_NAMES`.
+            room: bytes kept free behind the comment of a WAV, for `remark`.
             force: replace an existing file.
 
         Raises:
@@ -80,6 +83,8 @@ class Writer:
             INFO_NAMES[name]: text.encode("utf-8", "backslashreplace")
             for name, text in texts.items()
         }
+        if room:
+            self.texts[COMMENT] = self.texts.get(COMMENT, b"") + b"\0" * room
         self.draft: Draft | None = None  # the temporary file, while there is one
         self.flac: Any = None
         with self._failing():
@@ -120,6 +125,13 @@ class Writer:
                 self.draft.put(self._header(self.frames + signal.shape[1]), 0)
         self.clipped += clipped
         self.frames += signal.shape[1]
+
+    def remark(self, text: str) -> None:
+        """Adds to a WAV's comment, as far as the room kept for it goes; a FLAC's stays as it is."""
+        if self.kind == ".wav" and COMMENT in self.texts:
+            kept = self.texts[COMMENT]
+            longer = (kept.rstrip(b"\0") + text.encode("ascii", "replace"))[: len(kept)]
+            self.texts[COMMENT] = longer.ljust(len(kept), b"\0")
 
     def close(self) -> Path:
         """Finishes the file, gives it its name and returns that.

@@ -107,12 +107,14 @@ def parameters(model_config: Any) -> int:
     if isinstance(c, config.WaveNetConfig):
         layers, r, g = len(c.dilations), c.residual_channels, c.gate_channels
         block = (c.kernel_size * r + 1) * 2 * g + (g + 1) * r
-        heads = (c.post_channels + 1) * (c.levels + 2) * c.channels
-        given = c.levels * c.post_channels if c.channels > 1 else 0
+        softmax, known = c.head == "softmax", 5 if c.predictor_order else 1  # features a channel
+        heads = (c.post_channels + 1) * c.outputs * c.channels
+        given = (c.levels if softmax else 3) * c.post_channels if c.channels > 1 else 0
         post = (c.skip_channels + 1) * c.post_channels * c.channels
-        known = 4 if c.predictor_order else 1  # features a channel
-        inputs = c.levels * r * c.channels + (known * c.channels + 1) * r + (known == 4)
-        return layers * block + (layers * g + 1) * c.skip_channels + post + heads + given + inputs
+        inputs = (known * c.channels + 1) * r + (c.levels * r * c.channels if softmax else 0)
+        coupling = 1 if c.predictor_order else 0
+        skip = (layers * g + 1) * c.skip_channels
+        return layers * block + skip + post + heads + given + inputs + coupling
     coefficients = c.channels * c.n_fft // 2
     lstm = c.layers * 4 * c.units * (2 * c.units + 1)
     values = 7 if c.head == "student_t" else 2

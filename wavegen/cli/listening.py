@@ -9,6 +9,7 @@ import numpy as np
 from wavegen import audio, score
 from wavegen.checkpoint import Run
 from wavegen.cli.display import Console
+from wavegen.climate import Climate
 from wavegen.dataset import Dataset
 from wavegen.sampling import Sampler
 
@@ -30,11 +31,11 @@ class Listener:
         )
         self.rate = rate
 
-    def __call__(self, model: Any, step: int) -> None:
+    def __call__(self, model: Any, step: int, climate: Climate) -> None:
         """Draws and writes `samples/step-NNNNNN.wav`; the first time also `samples/music.wav`."""
         self.write("music", self.music)
         seed, rest = self.music[:, : self.split], self.music[:, self.split :]
-        drawn = Sampler(model).generate(seed, self.seconds, rng_seed=0)[0]
+        drawn = Sampler(model, climate=climate).generate(seed, self.seconds, rng_seed=0)[0]
         path = self.write(f"step-{step:06d}", np.concatenate([seed, drawn], axis=1))
         found = score.collapse(drawn, rest if rest.shape[1] > self.rate else seed, self.rate)
         self.console.note(f"listen: {path}" + (f"  ({'; '.join(found)})" if found else ""))

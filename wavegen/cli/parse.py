@@ -156,6 +156,13 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--top-p", type=share, help="leave out the least likely levels beyond this share (1)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
     add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")
+    add(
+        "--guard",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="hold the seed's level and draw again what runs away or falls silent",
+    )
+    add("--rank", action="store_true", help="list the variations likeliest first")
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")
     add("-o", "--out", default="generated", help="folder for the results (generated)")
     add("--filename", default="{seed_name}-{model}-{seed}-{variation}", help="pattern of the names")

@@ -8,6 +8,7 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from wavegen.sampling import BLOCK_SECONDS, Sampler
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
 FILE_SECONDS = 0.125  # drawn at a time where nobody listens meanwhile
+ROOM = 160  # bytes of a WAV's comment kept for what the guard has to say
 KEPT_SECONDS = 30.0  # to tell what went wrong
 
 
@@ -122,13 +124,21 @@ def continue_one(
                         channels,
                         subtype=arguments.subtype or "PCM_16",
                         metadata=recipe(file, seed, variation, controls, sampler.engine, arguments),
+                        room=ROOM,
                         force=arguments.force,
                     )
                 )
                 for variation, path in enumerate(paths)
             ]
             outputs = [*writers, *([stack.enter_context(player)] if player else [])]
-            drawn = draw(sampler, heard, outputs, controls, arguments, live)
+
+            def tell(variation: int, second: float, what: str) -> None:
+                writers[variation].remark(f" guard {second:g}s {what}")
+                console.note(
+                    f"{audio.shown(paths[variation])}: {what} at {second:g} s, drawn again"
+                )
+
+            drawn = draw(sampler, heard, outputs, controls, tell, arguments, live)
     except KeyboardInterrupt:
         console.note("what was drawn so far is kept")
         for path in paths:
@@ -145,6 +155,8 @@ def continue_one(
         f"({arguments.count * arguments.seconds / taken:.2f} x real time), seed {arguments.seed}"
     )
     tell_collapse(drawn, heard, rate, paths, console)
+    if arguments.rank:
+        paths = ranked(sampler, heard, paths, arguments, console)
     for path in paths:
         console.result(str(path))
 
@@ -154,6 +166,7 @@ def draw(
     heard: np.ndarray,
     outputs: list[Any],
     controls: dict[str, Any],
+    tell: Callable[[int, float, str], None],
     arguments: argparse.Namespace,
     live: Live,
 ) -> np.ndarray:
@@ -174,6 +187,8 @@ def draw(
         count=arguments.count,
         rng_seed=arguments.seed,
         block_seconds=block_seconds,
+        guard=arguments.guard,
+        tell=tell,
         **controls,
     )
     for block in blocks:
@@ -187,6 +202,31 @@ def draw(
         left = (total - done) / rate / speed if speed else 0
         live.update(max(done, 0) / total, f"{speed:.2f} x real time  {clock(left)} left")
     return np.concatenate(kept, axis=-1)
+
+
+def ranked(
+    sampler: Any,
+    heard: np.ndarray,
+    paths: list[Path],
+    arguments: argparse.Namespace,
+    console: Console,
+) -> list[Path]:
+    """Returns the results, the likeliest first: likelihood's extremes are most often broken."""
+    hop, codec = sampler.codec.frame_samples, sampler.codec
+    found = []
+    for path in paths:
+        signal = audio.read(path)[0]
+        if not arguments.with_prime:
+            signal = np.concatenate([heard, signal], axis=1)
+        signal = np.pad(signal, [(0, 0), (0, -signal.shape[1] % hop)])
+        frames, _ = codec.encode_step(signal, codec.encode_initial())
+        count = max(1, round(arguments.seconds * sampler.config.sample_rate) // hop)
+        nats = float(np.mean(sampler.engine.log_prob(frames)[-count:]))
+        found.append((-nats / np.log(2) if hop == 1 else -nats, path))
+    unit = "bits per sample" if hop == 1 else "nats per coefficient"
+    for place, (cost, path) in enumerate(sorted(found), 1):
+        console.note(f"{place}. {audio.shown(path)}: {cost:.3f} {unit}")
+    return [path for _, path in sorted(found)]
 
 
 def read_end(
@@ -258,6 +298,7 @@ def recipe(
     text = f"model {file.sha256[:16]} seed {arguments.seed} variation {variation}"
     text += "".join(f" {name} {value:g}" for name, value in settings.items())
     text += f" engine {engine.name} precision {engine.precision}"
+    text += "" if arguments.guard else " no-guard"
     text += f" prime {arguments.prime:g} after {seed.name if seed else 'silence'}"
     return {"software": f"wavegen {__version__}", "comment": text}
 

@@ -1,6 +1,6 @@
 """Engines draw frames from a model: the reference runs every family, a fast one few.
 
-Every engine has `prime(frames, session)`, `draw(session, noise, **controls)`, `logits` or
+Every engine has `prime(frames, session)`, `draw(session, noise, **controls)`, `distributions` or
 `log_prob` of given frames, and the same sessions: `(last frame, model state)`, values that one
 engine can take over from another in the middle of a phrase. A fast engine imports nothing of
 wavegen and nothing of Keras: arrays in, arrays out.

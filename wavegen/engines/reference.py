@@ -41,12 +41,12 @@ class Reference:
         self.model, self.together = model, together
         self.params = parameters(model)
         self.step, self.draw_frame = pure(model, "step"), pure(model, "draw")
-        self.judge, self.spell = pure(model, "log_prob"), pure(model, "logits")
+        self.judge, self.spell = pure(model, "log_prob"), pure(model, "distributions")
         # Convolutions' pasts become rings while a block is drawn; a recurrent family has none.
         self.map_pasts = getattr(model, "map_pasts", lambda function, state: state)
         # A WaveNet's one long step is a few large operations; an LSTM's is a loop over time, which
         # only a compiler makes fast.
-        wrap = backend.compiled if model.carries_state else functools.partial
+        wrap = backend.compiled if model.config.frame_samples > 1 else functools.partial
         self.listen = wrap(self.step, self.params)
         self.block = 16384 if model.config.frame_samples == 1 else 256  # frames scored in one call
         self._loops: dict[tuple, Any] = {}  # compiled loops, by the controls they fix
@@ -74,25 +74,27 @@ class Reference:
             sessions.append((heard[:, -1:], state))
         return joined(sessions)
 
-    def logits(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
-        """Returns teacher-forced logits and the session after the frames.
+    def distributions(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
+        """Returns teacher-forced distributions and the session after the frames.
 
         Args:
             frames: int32 `(batch, time, channels)`; time >= 2, or >= 1 after a session.
             session: of an earlier call of any verb, which the frames continue.
 
         Returns:
-            float32 `(batch, time - 1, channels, levels)`: of each frame but the first, given those
-            before it (the right sample given the left one of its instant); after a session of each
-            frame, `time` of them. And the session.
+            float32 `(batch, time - 1, channels, parameters)`, of `WaveNet.distributions`: of each
+            frame but the first, given those before it (the right sample given the left one of its
+            instant); after a session of each frame, `time` of them. And the session.
 
         Raises:
             UsageError: a family without levels, or too few frames.
         """
-        if not hasattr(self.model, "logits"):
-            raise UsageError(f"{type(self.model).family} has no logits; compare its log_prob")
+        if not hasattr(self.model, "distributions"):
+            raise UsageError(
+                f"{type(self.model).family} has no distributions; compare its log_prob"
+            )
         if frames.shape[1] < 2 and session is None:
-            raise UsageError(f"{frames.shape[1]} frames have no logits; give 2, or a session")
+            raise UsageError(f"{frames.shape[1]} frames have no distribution; give 2, or a session")
         found, sessions = [], []
         for rows in self.parts(len(frames)):
             heard, state = self.resumed(frames[rows], session, rows)

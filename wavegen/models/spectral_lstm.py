@@ -32,7 +32,6 @@ class SpectralLSTM(keras.Model):
     """
 
     family = "spectral_lstm"
-    carries_state = True  # trained on contiguous streams, by truncated back-propagation
     settling = 0
     unit = "nats per coefficient"
 

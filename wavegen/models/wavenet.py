@@ -1,9 +1,10 @@
 """WaveNet: a dilated causal CNN that draws a wave sample by sample.
 
-Gated residual blocks, a skip sum and two 1x1 layers before a softmax over mu-law levels, after van
-den Oord et al. 2016 (arXiv:1609.03499, sections 2.1-2.4). By default its logits are added to the
-log-probabilities of an adaptive linear predictor, an idea of LPCNet (Valin & Skoglund 2019,
-arXiv:1810.11846), so that an untrained network already knows what linear prediction knows.
+Gated residual blocks, a skip sum and two 1x1 layers, after van den Oord et al. 2016
+(arXiv:1609.03499, sections 2.1-2.4), before a mixture of logistics over 16-bit samples or a softmax
+over mu-law levels. By default they start from an adaptive linear predictor, an idea of LPCNet
+(Valin & Skoglund 2019, arXiv:1810.11846), so that an untrained network already knows what linear
+prediction knows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from keras import ops
 
 from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
-from wavegen.models.predictor import AdaptivePredictor, logistic_log_prob
+from wavegen.models import heads
+from wavegen.models.predictor import AdaptivePredictor, companded
 from wavegen.streaming import CausalConv1D
 
 
@@ -48,16 +50,14 @@ class GatedBlock(keras.layers.Layer):
 
 
 class WaveNet(keras.Model):
-    """The family `wavenet`; a frame is one sample, int32 mu-law levels `(batch, time, channels)`.
+    """The family `wavenet`; a frame is one sample, int32 levels `(batch, time, channels)`.
 
-    `step` returns, per channel, the activations before the last layer and, where there is one, the
-    predictor's mean and scale: `(batch, time, channels * (post_channels + 2))`. `logits` turns them
-    into a distribution, the right channel's given the left sample that was drawn just before it.
+    `step` returns, per channel, the activations before the last layer and the predictor's mean and
+    scale: `(batch, time, channels * (post_channels + 2))`; 0 and 1 where there is no predictor.
+    From it the head has its distribution, the right channel's given the left sample drawn before.
     """
 
     family = "wavenet"
-    carries_state = False  # trained on random windows that silence precedes
-    settling = 256  # samples at a window's start, before the predictor knows the level: not counted
     unit = "bits per sample"
 
     def __init__(self, config: WaveNetConfig, **kwargs: Any) -> None:
@@ -67,10 +67,11 @@ class WaveNet(keras.Model):
         codec: Any = codec_of(config)
         self._values = np.asarray(codec.values, "float32")
         self._edges = np.asarray(codec.edges, "float32")
+        self.softmax = config.head == "softmax"
         residual, post, channels = config.residual_channels, config.post_channels, config.channels
         self.embeddings = [
             keras.layers.Embedding(config.levels, residual, name=f"embedding_{c}")
-            for c in range(channels)
+            for c in range(channels if self.softmax else 0)
         ]
         self.scalars = keras.layers.Dense(residual, name="scalars")
         self.blocks = [
@@ -80,15 +81,25 @@ class WaveNet(keras.Model):
         # One product over all gates is the sum of a skip product a block.
         self.skip = keras.layers.Dense(config.skip_channels, name="skip")
         self.post = keras.layers.Dense(channels * post, name="post")
-        self.given_left = keras.layers.Embedding(config.levels, post, name="given_left")
+        self.given_left: Any = None
+        if channels > 1 and self.softmax:
+            self.given_left = keras.layers.Embedding(config.levels, post, name="given_left")
+        elif channels > 1:
+            self.given_left = keras.layers.Dense(post, name="given_left")
         first = "zeros" if config.predictor_order else "glorot_uniform"
         self.outputs_ = [
-            keras.layers.Dense(config.levels + 2, kernel_initializer=first, name=f"output_{c}")
+            keras.layers.Dense(config.outputs, kernel_initializer=first, name=f"output_{c}")
             for c in range(channels)
         ]
         self.predictor = None
         if config.predictor_order:
-            self.predictor = AdaptivePredictor(config.predictor_order, channels, name="predictor")
+            self.predictor = AdaptivePredictor(
+                config.predictor_order,
+                config.predictor_hop,
+                config.predictor_memory * config.sample_rate,
+                channels,
+                name="predictor",
+            )
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
@@ -97,15 +108,17 @@ class WaveNet(keras.Model):
         channels, post = config.channels, config.post_channels
         for embedding in self.embeddings:
             embedding.build((1, 1))
-        self.scalars.build((1, 1, (4 if self.predictor else 1) * channels))
+        self.scalars.build((1, 1, (5 if self.predictor else 1) * channels))
         for block in self.blocks:
             block.build((1, 1, config.residual_channels))
         self.skip.build((1, 1, len(self.blocks) * config.gate_channels))
         self.post.build((1, 1, config.skip_channels))
-        if channels > 1:
-            self.given_left.build((1, 1))
+        if self.given_left:
+            self.given_left.build((1, 1) if self.softmax else (1, 1, 2))
         for output in self.outputs_:
             output.build((1, 1, post))
+            if not self.softmax:
+                output.bias.assign(heads.mixture_bias(config.mixtures))
         if self.predictor:
             self.predictor.build((1, 1, channels))
         self.built = True
@@ -116,20 +129,20 @@ class WaveNet(keras.Model):
         return blocks, self.predictor.initial_state(batch_size) if self.predictor else ()
 
     def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """Returns what `logits` needs for the sample after each of `x`, and the next state.
+        """Returns what the head needs for the sample after each of `x`, and the next state.
 
         Args:
-            x: int32 `(batch, time, channels)`, mu-law levels.
+            x: int32 `(batch, time, channels)`, levels.
             state: of `initial_state` or an earlier step.
         """
         blocks, predictor = state
-        samples = ops.take(self._values, x)  # (batch, time, channels), linear
-        expected: list[Any] = []  # mean and scale of the next sample
+        samples = self.amplitude(x)  # (batch, time, channels)
+        mean, scale = ops.zeros_like(samples), ops.ones_like(samples)
+        heard = companded(samples)
         if self.predictor:
-            mean, scale, predictor = self.predictor.step(samples, predictor)
-            expected = [mean, scale]
-            samples = self.predictor.features(samples, mean, scale)
-        h = self.scalars(samples)
+            mean, scale, surprise, predictor = self.predictor.step(samples, predictor)
+            heard = self.predictor.features(samples, mean, scale, surprise)
+        h = self.scalars(heard)
         for c, embedding in enumerate(self.embeddings):
             h = h + embedding(x[..., c])
         gates, following = [], []
@@ -138,8 +151,12 @@ class WaveNet(keras.Model):
             gates.append(gated)
             following.append(past)
         skip = ops.relu(self.skip(ops.concatenate(gates, axis=-1)))
-        y = ops.concatenate([self.post(skip), *expected], axis=-1)
+        y = ops.concatenate([self.post(skip), mean, scale], axis=-1)
         return y, (tuple(following), predictor)
+
+    def amplitude(self, levels: Any) -> Any:
+        """Returns what int32 levels stand for, linear amplitude."""
+        return ops.take(self._values, levels) if self.softmax else heads.amplitude(levels)
 
     def map_pasts(self, function: Callable, state: Any) -> Any:
         """Returns the state with `function(past)` in the place of each convolution's past."""
@@ -150,48 +167,80 @@ class WaveNet(keras.Model):
         """Returns `step(x, initial_state)[0]`."""
         return self.step(x, self.initial_state(x.shape[0]))[0]
 
-    def channel_logits(self, y: Any, channel: int, left: Any = None) -> Any:
-        """Returns logits `(batch, time, levels)` of one channel's next sample.
+    def last_layer(self, y: Any, channel: int, left: Any) -> tuple[Any, Any, Any]:
+        """Returns the last layer's outputs for a channel, and the predictor's mean and scale.
 
         Args:
             y: output of `step`.
             channel: 0 (mono or left) or 1 (right).
             left: int32 `(batch, time)`, the left sample of the same instant, for channel 1.
         """
-        config = self.config
-        post, channels, levels = config.post_channels, config.channels, config.levels
+        channels, post = self.config.channels, self.config.post_channels
         hidden = y[..., channel * post : (channel + 1) * post]
+        at = channels * post + channel
+        mean, scale = y[..., at : at + 1], y[..., at + channels : at + channels + 1]
         if channel:
-            hidden = hidden + self.given_left(left)
-        out = self.outputs_[channel](ops.relu(hidden))
+            surprise = self.amplitude(left)[..., None] - y[..., at - 1 : at]
+            if self.softmax:
+                hidden = hidden + self.given_left(left)
+            else:
+                ratios = [y[..., at + channels - 1 : at + channels], scale]
+                heard = [ops.arcsinh(surprise / ratio) / 2.0 for ratio in ratios]
+                hidden = hidden + self.given_left(ops.concatenate(heard, axis=-1))
+            if self.predictor:  # what surprised on the left surprises on the right
+                mean = mean + self.predictor.coupling * surprise
+        return self.outputs_[channel](ops.relu(hidden)), mean, scale
+
+    def channel_logits(self, y: Any, channel: int, left: Any = None) -> Any:
+        """Returns softmax logits `(batch, time, levels)` of one channel; see `last_layer`."""
+        out, mean, scale = self.last_layer(y, channel, left)
+        levels = self.config.levels
         logits = out[..., :levels]
         if not self.predictor:
             return logits
-        at = channels * post + channel
-        mean, scale = y[..., at : at + 1], y[..., at + channels : at + channels + 1]
-        if channel:  # what surprised on the left surprises on the right
-            surprise = ops.take(self._values, left)[..., None] - y[..., at - 1 : at]
-            mean = mean + self.predictor.coupling * surprise
         mean = mean + scale * out[..., levels : levels + 1]
         scale = scale * ops.exp(ops.clip(out[..., levels + 1 :], -4.0, 4.0))
-        return logits + logistic_log_prob(self._edges, mean, scale)
+        return logits + heads.logistic_log_prob(self._edges, mean, scale)
 
-    def logits(self, y: Any, following: Any) -> Any:
-        """Returns logits `(batch, time, channels, levels)` of the samples `following` each frame.
+    def distributions(self, y: Any, following: Any) -> Any:
+        """Returns the distribution's parameters of the samples `following` each frame.
+
+        They are what engines are compared by: logits of the levels, or log-weights, means and
+        scales of the mixture, in this order; means and scales in units of the predictor's scale.
 
         Args:
             y: output of `step`.
             following: int32 `(batch, time, channels)`; only the left channel is looked at, for the
                 right one's distribution.
+
+        Returns:
+            `(batch, time, channels, levels or 3 * mixtures)`.
         """
-        channels = range(self.config.channels)
-        left = following[..., 0]
-        return ops.stack([self.channel_logits(y, c, left) for c in channels], axis=-2)
+        found, left = [], following[..., 0]
+        for c in range(self.config.channels):
+            if self.softmax:
+                found.append(self.channel_logits(y, c, left))
+                continue
+            out, mean, scale = self.last_layer(y, c, left)
+            weights, means, scales = heads.mixture(out, mean, scale)
+            own = ops.maximum(scale, heads.LEAST_SCALE)
+            found.append(
+                ops.concatenate([weights, (means - mean) / own, ops.log(scales / own)], axis=-1)
+            )
+        return ops.stack(found, axis=-2)
 
     def log_prob(self, y: Any, following: Any) -> Any:
         """Returns the log-probability in nats `(batch, time, channels)` of the next samples."""
-        logits = self.logits(y, following)
-        return -ops.sparse_categorical_crossentropy(following, logits, from_logits=True)
+        found, left = [], following[..., 0]
+        for c in range(self.config.channels):
+            levels = following[..., c]
+            if self.softmax:
+                logits = self.channel_logits(y, c, left)
+                nats = -ops.sparse_categorical_crossentropy(levels, logits, from_logits=True)
+            else:
+                nats = heads.mixture_log_prob(heads.mixture(*self.last_layer(y, c, left)), levels)
+            found.append(nats)
+        return ops.stack(found, axis=-1)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, **_: Any
@@ -213,35 +262,24 @@ class WaveNet(keras.Model):
         Args:
             y: output of `step` for one frame, `(batch, 1, features)`.
             noise: uniforms in [0, 1), `(batch, 1, channels)`.
-            temperature: divides the logits; 0 takes the likeliest level.
+            temperature: divides the logits, or multiplies the mixture's scales; 0 takes the
+                likeliest level, or the middle of the weightiest component.
             top_p: in (0, 1]; levels beyond this share of the probability are left out (Holtzman
-                et al. 2020, arXiv:1904.09751).
+                et al. 2020, arXiv:1904.09751), or the tails of the mixture's components.
         """
         drawn: list[Any] = []
         for c in range(self.config.channels):
-            logits = self.channel_logits(y, c, drawn[0] if c else None)
-            drawn.append(draw_level(logits, noise[..., c], temperature, top_p))
+            left = drawn[0] if c else None
+            if self.softmax:
+                logits = self.channel_logits(y, c, left)
+                level = heads.draw_level(logits, noise[..., c], temperature, top_p)
+            else:
+                parts = heads.mixture(*self.last_layer(y, c, left))
+                level = heads.draw_mixture(parts, noise[..., c], temperature, top_p)
+            drawn.append(level)
         return ops.stack(drawn, axis=-1)
 
     def start_from(self, baselines: Any) -> None:
         """Takes over the linear predictor that was fitted on the recordings."""
         if self.predictor:
             self.predictor.start_from(baselines)
-
-
-def draw_level(logits: Any, uniform: Any, temperature: Any, top_p: Any) -> Any:
-    """Returns int32 levels `(...)` from logits `(..., levels)` and uniforms `(...)`."""
-    likeliest = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    probability = ops.softmax(logits / ops.maximum(temperature, 1e-6), axis=-1)
-    if not (isinstance(top_p, float) and top_p >= 1.0):
-        ranked = ops.flip(ops.sort(probability, axis=-1), axis=-1)
-        before = ops.cumsum(ranked, axis=-1) - ranked  # share of the likelier levels
-        kept = ops.where(before < top_p, ranked, 2.0)
-        floor = ops.min(kept, axis=-1, keepdims=True)
-        probability = ops.where(probability >= floor, probability, 0.0)
-    cumulative = ops.cumsum(probability, axis=-1)
-    below = cumulative <= uniform[..., None] * cumulative[..., -1:]
-    # Rounding may leave the last cumulative sum at the uniform: stay on a level that can occur.
-    last = ops.max(ops.where(probability > 0, ops.arange(logits.shape[-1]), 0), axis=-1)
-    level = ops.minimum(ops.sum(ops.cast(below, "int32"), axis=-1), ops.cast(last, "int32"))
-    return ops.where(temperature > 0, level, likeliest)

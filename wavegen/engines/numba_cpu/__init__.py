@@ -1,7 +1,8 @@
 """The fast engine of the WaveNet on a CPU: one compiled function, no Keras, nothing of wavegen.
 
-`engine` has the verbs, `kernel` and `head` the network, `product` and `tile` the matrix products
-they stand on, `packing` lays the weights out for them, `streams` what a stream remembers.
+`engine` has the verbs; `kernel` the network, `hearing` and `following` what comes before it,
+`head`, `softmax` and `mixture` what comes after; `product` and `tile` the matrix products they
+stand on; `packing` and `fading` lay the weights out for them, `streams` what a stream remembers.
 Sessions are those of the reference, `(last frame, model state)`, so that either can take over from
 the other; ring buffers exist only inside `Voices`.
 """

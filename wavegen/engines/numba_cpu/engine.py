@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from wavegen.engines.numba_cpu import kernel, streams
 from wavegen.engines.numba_cpu.kernel import DRAW, JUDGE, LISTEN
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import packed
-from wavegen.engines.numba_cpu.shapes import shape_of, weight_shapes
+from wavegen.engines.numba_cpu.shapes import WHITENING, shape_of, weight_shapes
 
 BLOCK = 16384  # frames heard in one call, at most, so that Ctrl-C is noticed
 DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  # by lanes
@@ -41,8 +42,8 @@ class NumbaCPU:
         Args:
             config: of a WaveNet, any object with its fields.
             weights: the model's variables by name, e.g. "block_0/dilated/kernel".
-            values: float32 (levels,), the sample each level stands for.
-            edges: float32 (levels - 1,), the thresholds between levels.
+            values: float32 (levels,), the sample each level stands for; used for a softmax only.
+            edges: float32 (levels - 1,), the thresholds between levels; likewise.
             precision: float32; bfloat16, of weights and of what they are multiplied with; or int8,
                 of weights with a scale an output, multiplied with int16. Sums are float32. None
                 takes the fastest for one stream that costs less than 0.005 bits a sample.
@@ -64,11 +65,15 @@ class NumbaCPU:
         blocks = tuple(np.zeros((batch, past, width), np.float32) for past in pasts)
         if not config.predictor_order:
             return blocks, ()
-        past, one, again = (
-            np.zeros((batch, time, config.channels), np.float32)
-            for time in (config.predictor_order, 1, 1)
-        )
-        return blocks, (past, one, again)
+
+        def zeros(*size: int) -> np.ndarray:
+            return np.zeros((batch, *size), np.float32)
+
+        order, channels = config.predictor_order, config.channels
+        past, one, again = (zeros(time, channels) for time in (WHITENING, 1, 1))
+        heard, sums = zeros(order + config.predictor_hop, channels), zeros(channels, 3, order + 1)
+        phase = np.zeros((batch, 1), np.int32)
+        return blocks, (past, one, again, (heard, sums, zeros(channels, order), phase))
 
     def warm_up(self) -> None:
         """Compiles the kernel, half a minute once on a machine, or fetches it from the cache."""
@@ -118,16 +123,20 @@ class NumbaCPU:
         voices, following = self.begun(frames[None])
         return voices.hear(following, JUDGE)[0][0]
 
-    def logits(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
-        """Returns logits `(batch, time - 1, channels, levels)` of all frames but the first.
+    def distributions(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
+        """Returns the distributions of all frames but the first, and the session after them.
 
         Args:
             frames: int32 `(batch, time, channels)`, time >= 2.
             session: of an earlier call, which the frames continue; then all of them are counted.
+
+        Returns:
+            float32 `(batch, time - 1, channels, parameters)`, logits of the levels; or a mixture's
+            log-weights, means from the linear prediction on and log-scales, both in its scale.
         """
         voices, frames = self.begun(frames, session)
-        _, logits = voices.hear(frames, JUDGE, keep_logits=True)
-        return logits, voices.session()
+        _, spellings = voices.hear(frames, JUDGE, spell=True)
+        return spellings, voices.session()
 
 
 class Voices:
@@ -136,14 +145,14 @@ class Voices:
     def __init__(self, engine: NumbaCPU, session: Any) -> None:
         """Copies a session into rings, a few rows in each group."""
         self.engine = engine
-        last, (blocks, moment) = session
+        last, state = session
         self.last = np.array(last, np.int32)
         batch = len(self.last)
         size = min(GROUP, -(-batch // engine.threads))
         self.parts = [slice(at, min(at + size, batch)) for at in range(0, batch, size)]
         self.states, self.rooms = [], []
         for part in self.parts:
-            rows = [tuple(np.asarray(a)[part] for a in arrays) for arrays in (blocks, moment)]
+            rows = mapped(lambda array, part=part: np.asarray(array)[part], state)
             self.states.append(streams.rings(engine.shape, engine.precision, rows))
             room = streams.scratch(engine.shape, engine.precision, part.stop - part.start)
             self.rooms.append(room)
@@ -155,11 +164,7 @@ class Voices:
             streams.unrolled(engine.shape, engine.precision, state, engine.config)
             for state in self.states
         ]
-        blocks, moment = (
-            tuple(np.concatenate(arrays) for arrays in zip(*(row[i] for row in rows), strict=True))
-            for i in (0, 1)
-        )
-        return self.last.copy(), (blocks, moment)
+        return self.last.copy(), mapped(lambda *parts: np.concatenate(parts), *rows)
 
     def draw(self, noise: np.ndarray, temperature: Any = 1.0, top_p: Any = 1.0) -> np.ndarray:
         """Returns the next frames, int32 `(batch, time, channels)`; see `NumbaCPU.draw`."""
@@ -175,22 +180,24 @@ class Voices:
         return tokens[:, 1:]
 
     def hear(
-        self, frames: np.ndarray, mode: int, keep_logits: bool = False
+        self, frames: np.ndarray, mode: int, spell: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Hears frames; returns nats `(batch, time, channels)` and logits, where they are kept."""
+        """Hears frames; returns nats `(batch, time, channels)` and distributions, if wanted."""
         batch, time, channels = frames.shape
-        levels = self.engine.config.levels if keep_logits else 0
+        shape = self.engine.shape
+        size = (shape.levels or 3 * shape.mixtures) if spell else 0
         empty, rows = np.zeros((batch, 0, channels), np.float32), np.ones((batch, 2), np.float32)
-        found = [(empty, np.zeros((batch, 0, channels, levels), np.float32))]
+        found = [(empty, np.zeros((batch, 0, channels, size), np.float32))]
         for start in range(0, time, BLOCK):
             tokens = np.concatenate([self.last, frames[:, start : start + BLOCK]], axis=1)
             tokens = np.ascontiguousarray(tokens)  # another layout would be compiled for again
-            size = (batch, tokens.shape[1] - 1 if mode == JUDGE else 0, channels)
-            nats, logits = np.zeros(size, np.float32), np.zeros((*size, levels), np.float32)
-            self.run(tokens, empty, rows, mode, nats, logits)
-            found.append((nats, logits))
-        nats, logits = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        return nats, logits
+            count = tokens.shape[1] - 1 if mode == JUDGE else 0
+            nats = np.zeros((batch, count, channels), np.float32)
+            spellings = np.zeros((batch, count, channels, size), np.float32)
+            self.run(tokens, empty, rows, mode, nats, spellings)
+            found.append((nats, spellings))
+        nats, spellings = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        return nats, spellings
 
     def run(
         self,
@@ -199,7 +206,7 @@ class Voices:
         controls: np.ndarray,
         mode: int,
         nats: np.ndarray,
-        logits: np.ndarray,
+        spellings: np.ndarray,
     ) -> None:
         """Runs the kernel on every group of rows, on all cores."""
         engine = self.engine
@@ -208,7 +215,7 @@ class Voices:
             part = self.parts[i]
             kernel.run(
                 engine.lanes, engine.shape, engine.weights, self.states[i], self.rooms[i],
-                tokens[part], noise[part], controls[part], mode, nats[part], logits[part],
+                tokens[part], noise[part], controls[part], mode, nats[part], spellings[part],
             )  # fmt: skip
 
         if engine.pool and len(self.parts) > 1:
@@ -223,9 +230,16 @@ def warm_up(precision: str | None = None) -> None:
     """Compiles the kernel, or fetches it from the cache, before there is a model to draw from."""
     names = ("channels", "residual_channels", "gate_channels", "skip_channels", "post_channels")
     least = dict.fromkeys(names, 1) | dict(levels=4, kernel_size=2, predictor_order=0)
-    config = SimpleNamespace(**least, dilations=(1,))
+    config = SimpleNamespace(**least, dilations=(1,), head="softmax")
     weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
     NumbaCPU(config, weights, np.zeros(4), np.zeros(3), precision=precision).warm_up()
+
+
+def mapped(function: Callable, *nests: Any) -> Any:
+    """Returns nested tuples of what the function makes of the nests' arrays."""
+    if isinstance(nests[0], tuple):
+        return tuple(mapped(function, *parts) for parts in zip(*nests, strict=True))
+    return function(*nests)
 
 
 def cores() -> int:

@@ -1,7 +1,4 @@
-"""From the gates of all blocks to the next sample: skip sum, last layers, softmax, draw.
-
-The draw inverts the distribution's CDF at a given uniform, so that chance is an argument.
-"""
+"""From the gates of all blocks to the next sample's distribution, and on to the sample."""
 
 # The functions of this module are compiled by Numba, which reads types off the arguments.
 
@@ -10,27 +7,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from wavegen.engines.numba_cpu.elementary import exp, expm1, log
+from wavegen.engines.numba_cpu.hearing import amplitude, given
+from wavegen.engines.numba_cpu.mixture import components, describe, invert, nats_of
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode
+from wavegen.engines.numba_cpu.softmax import add_predictor, likelihood, pick
 from wavegen.engines.numba_cpu.vector import (
-    above,
-    float_of_bits,
+    fma,
     greater,
     inlined,
-    largest,
     load,
-    smaller,
     splat,
     store,
-    total,
     width_of,
 )
-
-FLOOR = -17.0  # nats, the least that the predictor gives a level
-LEAST = 1e-37  # of the shares that count: those clipped to e^-87 are less, and never drawn
 
 
 @inlined
@@ -69,156 +60,74 @@ def summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at):
 
 @inlined
 def weighed(lanes, shape, weights, scratch, streams, c, t, tokens, at, b_at, s_at):
-    """Computes the logits of one channel; the right one's given the left sample just drawn."""
-    width, post, outputs = width_of(lanes), shape.post, shape.bins + shape.extra
+    """Computes the distribution of one channel; the right one's given the left sample."""
+    post, outputs = shape.post, shape.outputs
     for s in range(streams):
         own = (s * shape.channels + c) * post
         if c:
-            row = tokens[s, t + 1, 0] * post
-            for v in range(0, post, width):
-                y = load(lanes, scratch.hidden, own + v) + load(lanes, weights.given, row + v)
-                store(scratch.hidden, own + v, y)
+            add_left(lanes, shape, weights, scratch, s, own, tokens[s, t + 1, 0])
         rectify(lanes, scratch.hidden, own, post)
         encode(
             lanes, scratch.hidden, own, post,
             scratch.hidden_codes, s * post, scratch.scales, s,
         )  # fmt: skip
     x, first = Rows(scratch.hidden_codes, 0, post), Rows(weights.bias, b_at, 0)
-    out = Rows(scratch.logits, 0, outputs)
+    out = Rows(scratch.out, 0, outputs)
     at, s_at = linear(
         lanes, shape, weights.matrix, at, post, outputs, streams, x, first, out,
         weights.scales, s_at, scratch.scales, 0,
     )  # fmt: skip
-    if shape.order:
-        for s in range(streams):
-            add_predictor(lanes, shape, weights, scratch, s, c, tokens[s, t + 1, 0])
+    for s in range(streams):
+        mean, scale = given(shape, weights, scratch, s, c, tokens[s, t + 1, 0])
+        if shape.mixtures:
+            components(lanes, shape, scratch, s, mean, scale)
+        elif shape.order:
+            add_predictor(lanes, shape, weights, scratch, s, mean, scale)
     return at, b_at + outputs, s_at
 
 
 @inlined
-def add_predictor(lanes, shape, weights, scratch, s, c, left):
-    """Adds the log-probabilities of the predictor's logistic density to a row of logits.
-
-    With E = exp(-(edge - mean) / scale), F(b) - F(a) = E_a (1 - E_b / E_a) / ((1 + E_a) (1 + E_b)).
-    """
-    width, bins = width_of(lanes), shape.bins
-    at = s * (bins + shape.extra)
-    own = s * shape.channels + c
-    mean, scale = scratch.expected[2 * own], scratch.expected[2 * own + 1]
-    if c:  # what surprised on the left surprises on the right
-        mean += weights.limits[3] * (weights.values[left] - scratch.expected[2 * own - 2])
-    mean += scale * scratch.logits[at + bins]
-    wider = min(max(scratch.logits[at + bins + 1], np.float32(-4.0)), np.float32(4.0))
-    scale *= np.float32(math.exp(wider))
-    most, one = splat(lanes, 40.0), splat(lanes, 1.0)
-    middle, narrow = splat(lanes, mean), splat(lanes, np.float32(-1.0) / scale)
-    row, clipped = scratch.row, splat(lanes, -40.0)
-    store(row, 0, exp(lanes, most))  # the edge below the first level
-    for v in range(0, bins, width):
-        z = (load(lanes, weights.edges, v) - middle) * narrow
-        store(row, width + v, exp(lanes, greater(smaller(z, most), clipped)))
-    for v in range(0, bins, width):
-        high, low = load(lanes, row, width + v), load(lanes, row, width + v - 1)
-        inside = expm1(lanes, greater(load(lanes, weights.spans, v) * narrow, clipped))
-        share = (splat(lanes, 0.0) - inside) * low / ((one + high) * (one + low))
-        nats = greater(log(lanes, greater(share, splat(lanes, 1e-36))), splat(lanes, FLOOR))
-        store(scratch.logits, at + v, load(lanes, scratch.logits, at + v) + nats)
+def add_left(lanes, shape, weights, scratch, s, own, left):
+    """Adds to the right channel's hidden layer what the left sample says."""
+    width, post = width_of(lanes), shape.post
+    if shape.levels:
+        for v in range(0, post, width):
+            y = load(lanes, scratch.hidden, own + v) + load(lanes, weights.given, left * post + v)
+            store(scratch.hidden, own + v, y)
+        return
+    at = 2 * s * shape.channels
+    surprise = amplitude(shape, weights, left) - scratch.expected[at]
+    a = splat(lanes, np.float32(math.asinh(surprise / scratch.expected[at + 1]) / 2.0))
+    b = splat(lanes, np.float32(math.asinh(surprise / scratch.expected[at + 3]) / 2.0))
+    for v in range(0, post, width):
+        y = load(lanes, scratch.hidden, own + v) + load(lanes, weights.given, 2 * post + v)
+        y = fma(a, load(lanes, weights.given, v), y)
+        y = fma(b, load(lanes, weights.given, post + v), y)
+        store(scratch.hidden, own + v, y)
 
 
 @inlined
-def peak(lanes, shape, scratch, at):
-    """Returns the greatest logit of a row."""
-    top = load(lanes, scratch.logits, at)
-    for v in range(width_of(lanes), shape.bins, width_of(lanes)):
-        top = greater(top, load(lanes, scratch.logits, at + v))
-    return largest(top)
+def drawn(lanes, shape, scratch, s, uniform, temperature, top_p):
+    """Returns the level of stream s that a uniform stands for."""
+    if shape.mixtures:
+        return invert(lanes, shape, scratch, s, uniform, temperature, top_p)
+    return pick(lanes, shape, scratch, s, uniform, temperature, top_p)
 
 
 @inlined
-def shares(lanes, shape, scratch, at, top, sharpness):
-    """Writes e^((logit - top) * sharpness) of a row of logits into `scratch.row`."""
-    highest, factor, least = splat(lanes, top), splat(lanes, sharpness), splat(lanes, -87.0)
-    for v in range(0, shape.bins, width_of(lanes)):
-        y = (load(lanes, scratch.logits, at + v) - highest) * factor
-        store(scratch.row, v, exp(lanes, greater(y, least)))
-
-
-@inlined
-def sums(lanes, shape, scratch, floor):
-    """Keeps the shares from a floor on; returns their sum and leaves each vector's behind."""
-    width, whole, limit = width_of(lanes), np.float32(0.0), splat(lanes, floor)
-    parts = shape.bins + width
-    for v in range(0, shape.bins, width):
-        kept = above(load(lanes, scratch.row, v), limit)
-        store(scratch.row, v, kept)
-        part = total(kept)
-        scratch.row[parts + v // width] = part
-        whole += part
-    return whole
-
-
-@njit(_nrt=False)
-def nucleus(lanes, shape, scratch, top_p):
-    """Returns the least share that stays: the levels above it hold less than `top_p` of all."""
-    enough = top_p * mass(lanes, shape, scratch, np.float32(0.0))
-    low, high = np.int32(0), np.int32(0x3F800000)  # the bits of 0.0 and of 1.0
-    while low < high:  # the smallest share with less than enough beyond it
-        middle = np.int32((low + high) // 2)
-        if mass(lanes, shape, scratch, float_of_bits(np.int32(middle + 1))) < enough:
-            high = middle
-        else:
-            low = np.int32(middle + 1)
-    return float_of_bits(low)
-
-
-@inlined
-def mass(lanes, shape, scratch, floor):
-    """Returns the sum of the shares from a floor on."""
-    whole, limit = splat(lanes, 0.0), splat(lanes, floor)
-    for v in range(0, shape.bins, width_of(lanes)):
-        whole = whole + above(load(lanes, scratch.row, v), limit)
-    return total(whole)
-
-
-@inlined
-def pick(lanes, shape, scratch, s, uniform, temperature, top_p):
-    """Returns a level of stream s by inverse CDF; the likeliest at temperature 0."""
-    width, levels, at = width_of(lanes), shape.levels, s * (shape.bins + shape.extra)
-    top = peak(lanes, shape, scratch, at)
-    if temperature == 0.0:
-        for i in range(levels):
-            if scratch.logits[at + i] == top:
-                return i
-    sharpness = np.float32(1.0) / max(np.float32(temperature), np.float32(1e-6))
-    shares(lanes, shape, scratch, at, top, sharpness)
-    floor = np.float32(LEAST)
-    if top_p < 1.0:
-        floor = max(floor, nucleus(lanes, shape, scratch, top_p))
-    threshold = uniform * sums(lanes, shape, scratch, floor)
-    parts, so_far = shape.bins + width, np.float32(0.0)
-    for v in range(0, shape.bins, width):
-        part = scratch.row[parts + v // width]
-        if so_far + part > threshold:
-            inner, last = so_far, v
-            for i in range(v, min(v + width, levels)):
-                inner += scratch.row[i]
-                if scratch.row[i] > np.float32(0.0):
-                    last = i
-                    if inner > threshold:
-                        break
-            return last
-        so_far += part
-    for i in range(levels - 1, -1, -1):  # rounding left the uniform beyond the last sum
-        if scratch.row[i] > np.float32(0.0):
-            return i
-    return levels - 1
-
-
-@inlined
-def likelihood(lanes, shape, scratch, s, level):
+def judged(lanes, shape, scratch, s, level):
     """Returns the log-probability of a level of stream s, nats."""
-    at = s * (shape.bins + shape.extra)
-    top = peak(lanes, shape, scratch, at)
-    shares(lanes, shape, scratch, at, top, np.float32(1.0))
-    whole = sums(lanes, shape, scratch, np.float32(0.0))
-    return scratch.logits[at + level] - top - np.float32(math.log(whole))
+    if shape.mixtures:
+        return nats_of(shape, scratch, s, level)
+    return likelihood(lanes, shape, scratch, s, level)
+
+
+@inlined
+def spelled(shape, weights, scratch, s, c, left, out):
+    """Writes the distribution of stream s: logits, or what a mixture is made of."""
+    if shape.mixtures:
+        mean, scale = given(shape, weights, scratch, s, c, left)
+        describe(shape, scratch, s, mean, scale, out)
+        return
+    for i in range(shape.levels):
+        out[i] = scratch.out[s * shape.outputs + i]

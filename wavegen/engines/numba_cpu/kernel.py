@@ -9,21 +9,20 @@ one skip product at the end. Compiled once per machine and kept.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numba import njit
 
 from wavegen.engines.numba_cpu.elementary import gate
-from wavegen.engines.numba_cpu.head import likelihood, pick, summed_up, weighed
+from wavegen.engines.numba_cpu.head import drawn, judged, spelled, summed_up, weighed
+from wavegen.engines.numba_cpu.hearing import enter
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode, encode_gate
-from wavegen.engines.numba_cpu.vector import fma, inlined, load, splat, store, total, width_of
+from wavegen.engines.numba_cpu.shapes import WHITENING
+from wavegen.engines.numba_cpu.vector import inlined, load, store, width_of
 
 LISTEN, DRAW, JUDGE = 0, 1, 2  # what a call does with the samples after the first
-POLE = 0.97  # of the running mean of the predictor's errors
 
 
 def kept(function: Callable) -> Any:
@@ -33,57 +32,6 @@ def kept(function: Callable) -> Any:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to
         return njit(**options)(function)
-
-
-@inlined
-def enter(lanes, shape, weights, state, scratch, s, t, tokens):
-    """Writes the input of the first block, and what the predictor expects next."""
-    width, residual, order = width_of(lanes), shape.residual, shape.order
-    h = s * residual
-    for v in range(0, residual, width):
-        store(scratch.h, h + v, splat(lanes, 0.0))
-    for c in range(shape.channels):
-        level = tokens[s, t, c]
-        row = (c * shape.levels + level) * residual
-        for v in range(0, residual, width):
-            so_far = load(lanes, scratch.h, h + v)
-            store(scratch.h, h + v, so_far + load(lanes, weights.embedding, row + v))
-        if order:
-            mean, loud, step = expect(lanes, shape, weights, state, scratch, s, c, level)
-            row = c * 3 * residual
-            for v in range(0, residual, width):
-                y = load(lanes, scratch.h, h + v)
-                y = fma(splat(lanes, mean), load(lanes, weights.features, row + v), y)
-                own = row + residual + v
-                y = fma(splat(lanes, loud), load(lanes, weights.features, own), y)
-                own += residual
-                y = fma(splat(lanes, step), load(lanes, weights.features, own), y)
-                store(scratch.h, h + v, y)
-
-
-@inlined
-def expect(lanes, shape, weights, state, scratch, s, c, level):
-    """Returns the predictor's features after a sample: mean, loudness, expected step."""
-    order, width = shape.order, width_of(lanes)
-    sample, place = weights.values[level], state.places[shape.layers]
-    own = s * shape.channels + c
-    base = own * 2 * order
-    state.past[base + place] = sample
-    state.past[base + place + order] = sample
-    error = np.float32(POLE) * state.moment[2 * own + 1]
-    error += np.float32(1 - POLE) * abs(sample - state.moment[2 * own])
-    sums = splat(lanes, 0.0)
-    for v in range(0, order, width):
-        heard = load(lanes, state.past, base + place + 1 + v)
-        sums = fma(heard, load(lanes, weights.coefficients, v), sums)
-    mean = total(sums)
-    state.moment[2 * own], state.moment[2 * own + 1] = mean, error
-    least = weights.limits[1]
-    scale = min(max(weights.limits[0] * error, least), weights.limits[2])
-    scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale
-    loud = np.float32(math.log(scale / least) / 4.0 - 1.0)
-    step = np.float32(math.tanh((mean - sample) / (np.float32(8.0) * scale)))
-    return min(max(mean, np.float32(-1.5)), np.float32(1.5)), loud, step
 
 
 @inlined
@@ -159,7 +107,7 @@ def blocks(lanes, shape, weights, state, scratch, streams):
 
 
 @kept
-def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, nats, logits):
+def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, nats, spellings):
     """Hears `tokens[:, t]` for every t and, but for LISTEN, weighs or draws the one after.
 
     Args:
@@ -173,16 +121,17 @@ def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, na
         controls: float32 (streams, 2), temperature and top-p.
         mode: LISTEN, DRAW or JUDGE.
         nats: float32 (streams, time, channels), log-probabilities of the tokens, for JUDGE.
-        logits: float32 (streams, time, channels, levels), for JUDGE, or of no size.
+        spellings: float32 (streams, time, channels, parameters), distributions, for JUDGE; or of
+            no size.
     """
     streams, time = tokens.shape[0], tokens.shape[1] - 1
-    keep_logits = logits.size > 0
+    spell = spellings.size > 0
     for t in range(time):
         for s in range(streams):
             enter(lanes, shape, weights, state, scratch, s, t, tokens)
         if shape.order:
             place = state.places[shape.layers] + 1
-            state.places[shape.layers] = place if place < shape.order else 0
+            state.places[shape.layers] = place if place < WHITENING else 0
         at, b_at, s_at = blocks(lanes, shape, weights, state, scratch, streams)
         if mode == LISTEN:
             continue
@@ -193,16 +142,11 @@ def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, na
             )
             for s in range(streams):
                 if mode == DRAW:
-                    uniform, temperature, top_p = (
-                        noise[s, t, c],
-                        controls[s, 0],
-                        controls[s, 1],
-                    )
-                    level = pick(lanes, shape, scratch, s, uniform, temperature, top_p)
+                    uniform, temperature, top_p = noise[s, t, c], controls[s, 0], controls[s, 1]
+                    level = drawn(lanes, shape, scratch, s, uniform, temperature, top_p)
                     tokens[s, t + 1, c] = level
                     continue
-                nats[s, t, c] = likelihood(lanes, shape, scratch, s, tokens[s, t + 1, c])
-                if keep_logits:
-                    row = s * (shape.bins + shape.extra)
-                    for i in range(shape.levels):
-                        logits[s, t, c, i] = scratch.logits[row + i]
+                nats[s, t, c] = judged(lanes, shape, scratch, s, tokens[s, t + 1, c])
+                if spell:
+                    left, out = tokens[s, t + 1, 0], spellings[s, t, c]
+                    spelled(shape, weights, scratch, s, c, left, out)

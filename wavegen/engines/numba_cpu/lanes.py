@@ -25,7 +25,7 @@ from numba.extending import (
     unbox,
 )
 
-F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+F32, F64, I32, I64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 ROUND = 1.5 * 2**23  # adding it rounds to a whole number, which the lowest bits then hold
 
 
@@ -102,12 +102,17 @@ class LanesType(types.Type):
 
 
 class Vec(types.Type):
-    """Numba's type of a vector of float32."""
+    """Numba's type of a vector of float32, or of float64 as wide in lanes."""
 
-    def __init__(self, lanes: LanesType) -> None:
-        """Names the type by its lanes."""
-        self.lanes = lanes
-        super().__init__(name=f"Vec({lanes.name})")
+    def __init__(self, lanes: LanesType, dtype: types.Type = types.float32) -> None:
+        """Names the type by its lanes and what is in them."""
+        self.lanes, self.dtype = lanes, dtype
+        super().__init__(name=f"Vec({lanes.name}, {dtype})")
+
+    @property
+    def kind(self) -> ir.VectorType:
+        """The LLVM type."""
+        return ir.VectorType(F32 if self.dtype == types.float32 else F64, self.lanes.width)
 
 
 register_model(LanesType)(models.OpaqueModel)
@@ -119,7 +124,7 @@ class VecModel(models.PrimitiveModel):
 
     def __init__(self, manager: Any, kind: Vec) -> None:
         """Takes the LLVM type of the vector."""
-        super().__init__(manager, kind, floats(kind.lanes))
+        super().__init__(manager, kind, kind.kind)
 
 
 @typeof_impl.register(Lanes)
@@ -153,7 +158,8 @@ def emit(builder: Any, name: str, kind: Any, *arguments: Any) -> Any:
 
 def suffix(kind: Any) -> str:
     """Returns how LLVM spells a vector type in the names of its intrinsics."""
-    element = "f32" if isinstance(kind.element, ir.FloatType) else f"i{kind.element.width}"
+    names = {ir.FloatType: "f32", ir.DoubleType: "f64"}
+    element = names.get(type(kind.element)) or f"i{kind.element.width}"
     return f"v{kind.count}{element}"
 
 

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.fading import predicting
 from wavegen.engines.numba_cpu.shapes import Shape
 from wavegen.engines.numba_cpu.tile import CHUNK, TILE
 
 FAR = 1e20  # an edge beyond every sample
+NONE = -1e30  # logit of a level, or of a component, that is none
 
 
 class Weights(NamedTuple):
@@ -23,28 +25,37 @@ class Weights(NamedTuple):
         matrix: tiles of every matrix, in the order of use.
         scales: float32, of the outputs of int8 matrices, in the same order.
         bias: float32, in the same order.
-        embedding: float32 (channels, levels, residual), the sample's own weight included.
-        features: float32 (channels, 3, residual), of mean, loudness and step.
-        given: float32 (levels, post), of the left sample for the right one.
-        values: float32 (levels,).
+        first: float32 (residual,), the input of the first block before anything is heard.
+        scalars: float32 (inputs, residual), what each number heard adds to it.
+        embedding: float32 (channels, levels, residual), what each level adds; softmax only.
+        given: float32, of the left sample for the right one: (levels, post) of its level, or
+            (3, post), two of its surprise and a bias.
+        values: float32 (levels,); softmax only, as are the next two.
         edges: float32 (bins,), upper edge of each level.
         spans: float32 (bins,), distance between a level's edges.
-        coefficients: float32 (order,), oldest sample first.
+        whitening: float32 (WHITENING,), oldest sample first.
         limits: float32, ratio, least and greatest scale, coupling.
+        window: float32 (3, hop), what the sums of products give each sample of a hop.
+        aging: float32 (4,), of the sums in a hop, see `window_aging`.
+        fading: float32 (3, lags), from sums to autocorrelations, see `lag_fading`.
         dilations: int64 (layers,).
     """
 
     matrix: np.ndarray
     scales: np.ndarray
     bias: np.ndarray
+    first: np.ndarray
+    scalars: np.ndarray
     embedding: np.ndarray
-    features: np.ndarray
     given: np.ndarray
     values: np.ndarray
     edges: np.ndarray
     spans: np.ndarray
-    coefficients: np.ndarray
+    whitening: np.ndarray
     limits: np.ndarray
+    window: np.ndarray
+    aging: np.ndarray
+    fading: np.ndarray
     dilations: np.ndarray
 
 
@@ -119,41 +130,46 @@ def packed(
     pack = Packer(shape.width, precision)
     pack_blocks(pack, shape, named)
     pack_head(pack, shape, named)
-    levels, residual = shape.levels, shape.residual
-    scalars = padded(named["scalars/kernel"], residual).reshape(-1, shape.channels, residual)
-    embedding = np.stack(
-        [padded(named[f"embedding_{c}/embeddings"], residual) for c in range(shape.channels)]
-    )
-    embedding += np.asarray(values)[None, :, None] * scalars[0][:, None]
-    embedding[0] += padded(named["scalars/bias"], residual)
-    features = np.swapaxes(scalars[1:], 0, 1)  # (channels, 3, residual)
-    given = np.zeros(0)
-    if shape.channels > 1:
-        given = padded(named["given_left/embeddings"], shape.post)
-    upper = np.concatenate([edges, np.full(shape.bins - levels + 1, FAR)])
-    spans = np.full(shape.bins, FAR)
-    spans[1 : levels - 1] = np.diff(np.asarray(edges))
-    coefficients, limits = np.zeros(0), np.zeros(4)
-    if shape.order:
-        coefficients = padded(named["predictor/taps"], shape.order)[::-1]
-        limits = np.append(named["predictor/bounds"], named["predictor/coupling"])
     floats = {
         "scales": np.concatenate(pack.scales) if pack.scales else np.zeros(1),
         "bias": np.concatenate(pack.biases),
-        "embedding": embedding,
-        "features": features,
-        "given": given,
-        "values": values,
-        "edges": upper,
-        "spans": spans,
-        "coefficients": coefficients,
-        "limits": limits,
+        "first": padded(named["scalars/bias"], shape.residual),
+        "scalars": padded(named["scalars/kernel"], shape.residual),
+        "given": given_left(shape, named),
     }
+    floats |= tables(shape, named, values, edges) if shape.levels else {}
+    floats |= predicting(config, shape, named) if shape.order else {}
+    every = {name: floats.get(name, np.zeros(4)) for name in Weights._fields}
     return Weights(
-        matrix=aligned(np.concatenate(pack.matrices)),
-        dilations=np.asarray(config.dilations, np.int64),
-        **{name: aligned(np.asarray(array, np.float32)) for name, array in floats.items()},
+        **{name: aligned(np.asarray(array, np.float32)) for name, array in every.items()}
+        | dict(matrix=aligned(np.concatenate(pack.matrices)))
+        | dict(dilations=np.asarray(config.dilations, np.int64))
     )
+
+
+def given_left(shape: Shape, named: dict[str, np.ndarray]) -> np.ndarray:
+    """Returns what the left sample adds to the right channel's hidden layer."""
+    if shape.channels == 1:
+        return np.zeros(0)
+    if shape.levels:
+        return padded(named["given_left/embeddings"], shape.post)
+    rows = np.concatenate([named["given_left/kernel"], named["given_left/bias"][None]])
+    return padded(rows, shape.post)
+
+
+def tables(
+    shape: Shape, named: dict[str, np.ndarray], values: Any, edges: Any
+) -> dict[str, np.ndarray]:
+    """Returns what a softmax knows of its levels."""
+    names = [f"embedding_{c}/embeddings" for c in range(shape.channels)]
+    spans = np.full(shape.bins, FAR)
+    spans[1 : shape.levels - 1] = np.diff(np.asarray(edges))
+    return {
+        "embedding": np.stack([padded(named[name], shape.residual) for name in names]),
+        "values": np.asarray(values),
+        "edges": np.concatenate([edges, np.full(shape.bins - shape.levels + 1, FAR)]),
+        "spans": spans,
+    }
 
 
 def pack_blocks(pack: Packer, shape: Shape, named: dict[str, np.ndarray]) -> None:
@@ -197,16 +213,16 @@ def pack_head(pack: Packer, shape: Shape, named: dict[str, np.ndarray]) -> None:
     for c in range(shape.channels):
         kernel, bias = named[f"output_{c}/kernel"], named[f"output_{c}/bias"]
         kernel = padded(kernel, shape.post, kernel.shape[1])
-        matrix = np.zeros((shape.post, shape.bins + shape.extra), np.float32)
-        values = np.full(shape.bins + shape.extra, -1e30, np.float32)  # levels that are none
-        matrix[:, : shape.levels], values[: shape.levels] = (
-            kernel[:, : shape.levels],
-            bias[: shape.levels],
-        )
-        if shape.extra:
-            matrix[:, shape.bins : shape.bins + 2] = kernel[:, shape.levels :]
-            values[shape.bins :] = 0.0
-            values[shape.bins : shape.bins + 2] = bias[shape.levels :]
+        matrix = np.zeros((shape.post, shape.outputs), np.float32)
+        values = np.zeros(shape.outputs, np.float32)
+        values[: shape.bins] = NONE
+        size = shape.levels or shape.mixtures
+        for part in range(-(-shape.outputs // shape.bins)):  # the last one may be short
+            own = slice(part * size, (part + 1) * size)
+            count = bias[own].size
+            start = part * shape.bins
+            matrix[:, start : start + count] = kernel[:, own]
+            values[start : start + count] = bias[own]
         pack.bias(values)
         pack.matrix(matrix)
 

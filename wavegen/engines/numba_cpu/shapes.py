@@ -9,6 +9,7 @@ import numpy as np
 from wavegen.engines.numba_cpu.tile import CHUNK
 
 PRECISIONS = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int16}  # of the inputs
+WHITENING = 32  # taps of the predictor's fixed filter: whole vectors of any width
 
 
 class Shape(NamedTuple):
@@ -17,16 +18,21 @@ class Shape(NamedTuple):
     Attributes:
         width: lanes of a vector.
         channels: 1 or 2.
-        levels: of a sample.
-        bins: levels, padded.
-        extra: outputs of the last layer beyond the levels: shift and scale of the prediction.
+        levels: of a sample, where the head is a softmax over them.
+        mixtures: components of the logistic head; 0 for a softmax.
+        bins: levels or mixtures, padded.
+        outputs: of the last layer: bins of levels, then the prediction's shift and scale; or bins
+            of weights, of shifts and of widenings.
         layers: gated blocks.
         taps: of each dilated convolution.
+        inputs: numbers heard of a frame.
         residual: width of the residual path.
         gate: width of tanh and of sigmoid.
         skip: width of the skip sum.
         post: width between the last two layers.
-        order: of the linear predictor; 0 for none.
+        order: of the linear predictor that follows; 0 for none.
+        lags: the order, the lag 0 and one more, padded.
+        hop: samples from fit to fit.
         pair: inputs in one row of weights, 1 or 2.
         chunk: inputs summed at a time, at most.
     """
@@ -34,15 +40,19 @@ class Shape(NamedTuple):
     width: int
     channels: int
     levels: int
+    mixtures: int
     bins: int
-    extra: int
+    outputs: int
     layers: int
     taps: int
+    inputs: int
     residual: int
     gate: int
     skip: int
     post: int
     order: int
+    lags: int
+    hop: int
     pair: int
     chunk: int
 
@@ -50,9 +60,10 @@ class Shape(NamedTuple):
 def weight_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Returns the name and shape of every variable of a model that drawing takes."""
     residual, gate, post = config.residual_channels, config.gate_channels, config.post_channels
-    levels, channels, order = config.levels, config.channels, config.predictor_order
+    levels, channels, softmax = config.levels, config.channels, config.head == "softmax"
+    outputs = levels + 2 if softmax else 3 * config.mixtures
     shapes: dict[str, tuple[int, ...]] = {
-        "scalars/kernel": ((4 if order else 1) * channels, residual),
+        "scalars/kernel": (inputs_of(config), residual),
         "scalars/bias": (residual,),
         "skip/kernel": (len(config.dilations) * gate, config.skip_channels),
         "skip/bias": (config.skip_channels,),
@@ -65,13 +76,22 @@ def weight_shapes(config: Any) -> dict[str, tuple[int, ...]]:
         shapes[f"block_{layer}/residual/kernel"] = (gate, residual)
         shapes[f"block_{layer}/residual/bias"] = (residual,)
     for c in range(channels):
-        shapes[f"embedding_{c}/embeddings"] = (levels, residual)
-        shapes[f"output_{c}/kernel"], shapes[f"output_{c}/bias"] = (post, levels + 2), (levels + 2,)
-    if channels > 1:
+        if softmax:
+            shapes[f"embedding_{c}/embeddings"] = (levels, residual)
+        shapes[f"output_{c}/kernel"], shapes[f"output_{c}/bias"] = (post, outputs), (outputs,)
+    if channels > 1 and softmax:
         shapes["given_left/embeddings"] = (levels, post)
-    if order:
-        shapes |= {"predictor/taps": (order,), "predictor/bounds": (3,), "predictor/coupling": ()}
+    elif channels > 1:
+        shapes |= {"given_left/kernel": (2, post), "given_left/bias": (post,)}
+    if config.predictor_order:
+        shapes |= {"predictor/whitening": (WHITENING,), "predictor/bounds": (3,)}
+        shapes["predictor/coupling"] = ()
     return shapes
+
+
+def inputs_of(config: Any) -> int:
+    """Returns how many numbers the network hears of a frame: the sample, and what was expected."""
+    return (5 if config.predictor_order else 1) * config.channels
 
 
 def shape_of(config: Any, width: int, precision: str) -> Shape:
@@ -81,19 +101,26 @@ def shape_of(config: Any, width: int, precision: str) -> Shape:
     def up(size: int) -> int:
         return -(-size // unit) * unit
 
+    order, softmax = config.predictor_order, config.head == "softmax"
+    bins = up(config.levels if softmax else config.mixtures)
+    extra = (unit if order else 0) if softmax else 2 * bins
     return Shape(
         width=width,
         channels=config.channels,
-        levels=config.levels,
-        bins=up(config.levels),
-        extra=unit if config.predictor_order else 0,
+        levels=config.levels if softmax else 0,
+        mixtures=0 if softmax else config.mixtures,
+        bins=bins,
+        outputs=bins + extra,
         layers=len(config.dilations),
         taps=config.kernel_size,
+        inputs=inputs_of(config),
         residual=up(config.residual_channels),
         gate=up(config.gate_channels),
         skip=up(config.skip_channels),
         post=up(config.post_channels),
-        order=up(config.predictor_order),
+        order=order,
+        lags=up(order + 2) if order else 0,
+        hop=config.predictor_hop if order else 0,
         pair=1 if precision == "float32" else 2,
         chunk=CHUNK if precision == "int8" else 1 << 40,
     )

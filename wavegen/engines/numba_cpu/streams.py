@@ -12,7 +12,7 @@ import numpy as np
 
 from wavegen.engines.numba_cpu.packing import aligned, bfloat16, padded
 from wavegen.engines.numba_cpu.rounding import GATE_SCALE
-from wavegen.engines.numba_cpu.shapes import PRECISIONS, Shape
+from wavegen.engines.numba_cpu.shapes import PRECISIONS, WHITENING, Shape
 
 
 class State(NamedTuple):
@@ -21,9 +21,14 @@ class State(NamedTuple):
     Attributes:
         ring: inputs of every block, [block][time modulo its past][stream][residual].
         ring_scales: float32, of the rows of the ring (int8 only).
-        places: int64 (layers,), where in its ring each block is; then the predictor's place.
-        past: float32 [stream][channel][2 * order], the last samples, twice.
+        places: int64 (layers,), where in its ring each block is; then the whitening's place.
+        past: float32 [stream][channel][2 * WHITENING], the last samples, twice.
         moment: float32 [stream][channel][2], the last prediction and the mean error.
+        heard: float32 [stream][channel][lags + 2 * hop], whitened samples; of the last hop so many
+            as the phase says, and before them `lags + hop`.
+        sums: float32 [stream][channel][3][lags], lag 0 last.
+        taps: float32 [stream][channel][lags], of the predictor that follows, oldest sample first.
+        phases: int64 [stream], samples since the last fit.
     """
 
     ring: np.ndarray
@@ -31,6 +36,10 @@ class State(NamedTuple):
     places: np.ndarray
     past: np.ndarray
     moment: np.ndarray
+    heard: np.ndarray
+    sums: np.ndarray
+    taps: np.ndarray
+    phases: np.ndarray
 
 
 class Scratch(NamedTuple):
@@ -44,9 +53,15 @@ class Scratch(NamedTuple):
         wide_codes: [stream][skip].
         hidden: float32 [stream][channels * post].
         hidden_codes: [stream][post].
-        logits: float32 [stream][bins + extra].
+        out: float32 [stream][outputs], of the last layer; then what they become.
+        heard: float32 (inputs,), of one frame.
         expected: float32 [stream][channels][2], mean and scale of the next sample.
         row: float32 (2 * (bins + width),), of one distribution.
+        latest: float64 (lags + hop,), samples of a hop and those before them.
+        weighed: float64 (3, hop), samples of a hop in the window of each sum.
+        correlation: float64 (2 * lags,), lag 0 in the middle.
+        forward: float64 (2 * lags,), error filter of a fit, the newest sample first.
+        backward: float64 (2 * lags,), the same backwards, its end in the middle.
         gate_scales: float32 [stream], of the gates.
         scales: float32 [stream], of any other inputs.
     """
@@ -58,16 +73,22 @@ class Scratch(NamedTuple):
     wide_codes: np.ndarray
     hidden: np.ndarray
     hidden_codes: np.ndarray
-    logits: np.ndarray
+    out: np.ndarray
+    heard: np.ndarray
     expected: np.ndarray
     row: np.ndarray
+    latest: np.ndarray
+    weighed: np.ndarray
+    correlation: np.ndarray
+    forward: np.ndarray
+    backward: np.ndarray
     gate_scales: np.ndarray
     scales: np.ndarray
 
 
 def rings(shape: Shape, precision: str, state: Any) -> State:
     """Returns the rows of a model state, a past per block and the predictor's, as rings."""
-    blocks, moment_of = state
+    blocks, moment = state
     count = len(blocks[0])
     codes, scales = [], []
     for block in blocks:
@@ -75,20 +96,35 @@ def rings(shape: Shape, precision: str, state: Any) -> State:
         code, scale = encoded(rows, precision)
         codes.append(code.ravel())
         scales.append(scale.ravel())
-    past = np.zeros((count, shape.channels, 2, shape.order), np.float32)
-    moment = np.zeros((count, shape.channels, 2), np.float32)
-    if shape.order:
-        samples, predicted, error = (np.asarray(array) for array in moment_of)
-        past[..., shape.order - samples.shape[1] :] = np.swapaxes(samples, 1, 2)[:, :, None]
-        moment[..., 0], moment[..., 1] = predicted[:, 0], error[:, 0]
     places = np.zeros(shape.layers + 1, np.int64)
     ring = aligned(np.concatenate(codes))
-    return State(ring, np.concatenate(scales), places, past.ravel(), moment.ravel())
+    return State(ring, np.concatenate(scales), places, *moved_in(shape, count, moment))
+
+
+def moved_in(shape: Shape, count: int, moment: Any) -> Any:
+    """Returns the predictor's part of a model state as the kernel has it."""
+    channels, order, lags, hop = shape.channels, shape.order, shape.lags, shape.hop
+    past = np.zeros((count, channels, 2, WHITENING if order else 0), np.float32)
+    now = np.zeros((count, channels, 2), np.float32)
+    heard = np.zeros((count, channels, lags + 2 * hop), np.float32)
+    sums = np.zeros((count, channels, 3, lags), np.float32)
+    taps = np.zeros((count, channels, lags), np.float32)
+    phases = np.zeros(count, np.int64)
+    if order:
+        samples, predicted, error, (rest, running, filters, phase) = moment
+        past[:] = np.swapaxes(samples, 1, 2)[:, :, None]
+        now[..., 0], now[..., 1] = predicted[:, 0], error[:, 0]
+        sums[..., lags - 1 - order :] = running[..., ::-1]
+        taps[..., lags - order :] = filters
+        phases[:] = phase[:, 0]
+        for own, row, p in zip(heard, np.swapaxes(rest, 1, 2), phases, strict=True):
+            own[:, p + lags - order : p + lags + hop] = row
+    return [array.ravel() for array in (past, now, heard, sums, taps, phases)]
 
 
 def unrolled(shape: Shape, precision: str, own: State, config: Any) -> Any:
     """Returns the rings of some streams as rows of a model state; they share no memory."""
-    count = len(own.moment) // (2 * shape.channels)
+    count = len(own.phases)
     blocks, base = [], 0
     for layer, dilation in enumerate(config.dilations):
         past, place = (shape.taps - 1) * dilation, int(own.places[layer])
@@ -99,14 +135,29 @@ def unrolled(shape: Shape, precision: str, own: State, config: Any) -> Any:
         ring = np.swapaxes(ring[..., : config.residual_channels], 0, 1)
         blocks.append(np.concatenate([ring[:, place:], ring[:, :place]], axis=1))
         base += past
-    if not shape.order:
-        return tuple(blocks), ()
-    place, order = int(own.places[shape.layers]), shape.order
-    twice = own.past.reshape(count, shape.channels, 2 * order)
-    latest = twice[..., place : place + order][..., order - config.predictor_order :]
-    samples = np.ascontiguousarray(np.swapaxes(latest, 1, 2))
-    moment = own.moment.reshape(count, 1, shape.channels, 2)
-    return tuple(blocks), (samples, moment[..., 0].copy(), moment[..., 1].copy())
+    return tuple(blocks), moved_out(shape, own, count) if shape.order else ()
+
+
+def moved_out(shape: Shape, own: State, count: int) -> Any:
+    """Returns the predictor's part of some streams as rows of a model state."""
+    channels, order, lags, hop = shape.channels, shape.order, shape.lags, shape.hop
+    place = int(own.places[shape.layers])
+    twice = own.past.reshape(count, channels, 2 * WHITENING)
+    samples = twice[..., place : place + WHITENING]  # (stream, channel, time)
+    now = own.moment.reshape(count, 1, channels, 2)
+    rows = own.heard.reshape(count, channels, -1)
+    ends = own.phases + lags + hop
+    rest = np.stack([row[:, end - order - hop : end] for row, end in zip(rows, ends, strict=True)])
+    sums = own.sums.reshape(count, channels, 3, lags)[..., : -order - 2 : -1]
+    taps = own.taps.reshape(count, channels, lags)[..., lags - order :]
+    following = (
+        np.ascontiguousarray(np.swapaxes(rest, 1, 2)),
+        np.ascontiguousarray(sums),
+        taps.copy(),
+        own.phases[:, None].astype(np.int32),
+    )
+    samples = np.ascontiguousarray(np.swapaxes(samples, 1, 2))
+    return samples, now[..., 0].copy(), now[..., 1].copy(), following
 
 
 def scratch(shape: Shape, precision: str, count: int) -> Scratch:
@@ -124,9 +175,15 @@ def scratch(shape: Shape, precision: str, count: int) -> Scratch:
         wide_codes=room(count * shape.skip, kind),
         hidden=room(count * shape.channels * shape.post),
         hidden_codes=room(count * shape.post, kind),
-        logits=room(count * (shape.bins + shape.extra)),
+        out=room(count * shape.outputs),
+        heard=room(shape.inputs),
         expected=room(count * shape.channels * 2),
         row=room(2 * (shape.bins + shape.width)),
+        latest=room(shape.lags + shape.hop, np.float64),
+        weighed=room(3 * shape.hop, np.float64),
+        correlation=room(2 * shape.lags, np.float64),
+        forward=room(2 * shape.lags, np.float64),
+        backward=room(2 * shape.lags, np.float64),
         gate_scales=np.full(count, GATE_SCALE, np.float32),
         scales=np.zeros(count, np.float32),
     )

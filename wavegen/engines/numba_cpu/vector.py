@@ -1,4 +1,7 @@
-"""Vectors of float32 for Numba: a few intrinsics, each about one instruction."""
+"""Vectors of float32 for Numba: a few intrinsics, each about one instruction.
+
+Those that load, store, add up and do arithmetic also take vectors of float64, for what is delicate.
+"""
 
 from __future__ import annotations
 
@@ -45,13 +48,14 @@ def width_of(typingctx: Any, lanes: Any) -> Any:
 
 @intrinsic
 def load(typingctx: Any, lanes: Any, array: Any, index: Any) -> Any:
-    """Returns the vector at `array[index:]`."""
+    """Returns the vector at `array[index:]`, of the array's kind of numbers."""
+    vector = Vec(lanes, array.dtype)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind, at, vector = signature.args[1], arguments[2], floats(lanes)
-        return fetch(builder, place(context, builder, kind, arguments[1], at, vector))
+        kind, at = signature.args[1], arguments[2]
+        return fetch(builder, place(context, builder, kind, arguments[1], at, vector.kind))
 
-    return Vec(lanes)(lanes, array, types.intp), code
+    return vector(lanes, array, types.intp), code
 
 
 @intrinsic
@@ -78,6 +82,43 @@ def splat(typingctx: Any, lanes: Any, number: Any) -> Any:
         return broadcast(builder, floats(lanes), arguments[1])
 
     return Vec(lanes)(lanes, types.float32), code
+
+
+@intrinsic
+def splat_wide(typingctx: Any, lanes: Any, number: Any) -> Any:
+    """Returns a vector of float64 with the number in every lane."""
+    vector = Vec(lanes, types.float64)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return broadcast(builder, vector.kind, arguments[1])
+
+    return vector(lanes, types.float64), code
+
+
+@intrinsic
+def load_wide(typingctx: Any, lanes: Any, array: Any, index: Any) -> Any:
+    """Returns the vector at float32 `array[index:]` as float64."""
+    vector = Vec(lanes, types.float64)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, at = signature.args[1], arguments[2]
+        narrow = fetch(builder, place(context, builder, kind, arguments[1], at, floats(lanes)))
+        return builder.fpext(narrow, vector.kind)
+
+    return vector(lanes, array, types.intp), code
+
+
+@intrinsic
+def store_narrow(typingctx: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Writes a vector of float64 to float32 `array[index:]`."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, value = arguments
+        value = builder.fptrunc(value, floats(vector.lanes))
+        keep(builder, value, place(context, builder, signature.args[0], array, at, value.type))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
 
 
 @intrinsic
@@ -192,7 +233,7 @@ def reduced(name: str, combine: Any) -> Any:
                 value = combine(builder, *halves)
             return builder.extract_element(value, ir.Constant(I32, 0))
 
-        return types.float32(vector), code
+        return vector.dtype(vector), code
 
     function.__name__ = name
     return function

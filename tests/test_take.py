@@ -1,0 +1,171 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from wavegen.climate import Climate, level_db
+from wavegen.sampling import Heard
+from wavegen.take import ATTEMPTS, Take
+
+RATE = 1000
+CLIMATE = Climate(softest_db=-45.0, loudest_db=-25.0, flatness=0.2, clipped=0.0)
+
+
+class Wanderer:
+    """An engine whose sound is a tone that drifts: its level in dB is the session.
+
+    At temperature 1 it drifts by `drift` dB a second, and by `answer` dB a second more or less for
+    each unit of temperature; `breaks(position seconds, first uniform)` may make it run away.
+    """
+
+    def __init__(self, drift=0.0, answer=200.0, breaks=lambda second, uniform: 0.0):
+        self.drift, self.answer, self.breaks = drift, answer, breaks
+
+    def open(self, session):
+        owner, begun = self, session
+
+        class Voices:
+            now = begun
+
+            def session(self):
+                return self.now
+
+            def draw(self, noise, temperature):
+                level, time = self.now
+                count, frames, _ = noise.shape
+                warmth = np.broadcast_to(temperature, count) - 1.0
+                seconds = frames / RATE
+                out = np.zeros((count, frames, 1), np.float32)
+                moved = np.array(level, np.float64)
+                for row in range(count):
+                    moved[row] += (owner.drift + owner.answer * warmth[row]) * seconds
+                    moved[row] += owner.breaks(float(time[row]), float(noise[row, 0, 0]))
+                    at = time[row] + np.arange(frames) / RATE
+                    tone = 10 ** (moved[row] / 20) * np.sqrt(2) * np.sin(2 * np.pi * 100 * at)
+                    out[row, :, 0] = tone
+                self.now = (moved, time + seconds)
+                return out
+
+        return Voices()
+
+
+class Plain:
+    frame_samples, channels = 1, 1
+
+    def decode_step(self, frames, state):
+        return np.swapaxes(frames, 1, 2), state
+
+
+def sampler(engine, held=True):
+    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=held)
+    return SimpleNamespace(config=config, codec=Plain(), engine=engine)
+
+
+def take(engine, rows=range(1), held=True):
+    heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0)
+    return Take(sampler(engine, held), heard, rows, 5, {"temperature": 1.0}, held=held)
+
+
+def blocks(seconds):
+    return round(seconds / 0.02)
+
+
+@pytest.mark.parametrize("drift", [-6.0, 6.0])
+def test_the_level_of_the_seed_is_held(drift):
+    free = np.concatenate(list(take(Wanderer(drift), held=False).plain(blocks(10))), axis=-1)
+    held = np.concatenate(list(take(Wanderer(drift)).plain(blocks(10))), axis=-1)
+    assert abs(level_db(free[..., -RATE:]) + 35) > 30
+    assert abs(level_db(held[..., -RATE:]) + 35) < 8
+
+
+def test_within_the_band_nothing_is_touched():
+    a, b = (
+        np.concatenate(list(take(Wanderer(0.5), held=held).plain(blocks(4))), axis=-1)
+        for held in (True, False)
+    )
+    assert np.array_equal(a, b)
+
+
+def breaks_once(second, uniform):
+    """Jumps by 60 dB at 2.3 s by the first chance; the other chances are sound."""
+    return 60.0 if abs(second - 2.3) < 0.011 and abs(uniform - first_uniform(2.3)) < 1e-6 else 0.0
+
+
+def first_uniform(second, variation=0):
+    from wavegen.chance import uniforms
+
+    return float(uniforms(5, variation, round(second * RATE), 1, (1,))[0, 0])
+
+
+def test_what_runs_away_is_drawn_again_from_a_second_before():
+    told = []
+    watched = take(Wanderer(breaks=breaks_once), held=False)
+    parts = watched.guarded(blocks(5), CLIMATE, lambda *what: told.append(what))
+    sound = np.concatenate(list(parts), axis=-1)
+    assert sound.shape == (1, 1, 5 * RATE)
+    assert told == [(0, 1.5, "runaway")]
+    levels = [level_db(sound[..., at : at + 500]) for at in range(0, 5000, 500)]
+    assert max(levels) < -30
+    loose = np.concatenate(
+        list(take(Wanderer(breaks=breaks_once), held=False).plain(blocks(5))), axis=-1
+    )
+    assert level_db(loose) > 10  # without the guard it happens
+    assert np.array_equal(loose[..., :1500], sound[..., :1500])
+
+
+def test_a_row_that_is_drawn_again_does_not_touch_its_neighbours():
+    def chunks(rows, told):
+        parts = take(Wanderer(breaks=breaks_once), rows, held=False).guarded(
+            blocks(4), CLIMATE, lambda *what: told.append(what)
+        )
+        return np.concatenate(list(parts), axis=-1)
+
+    told = []
+    both = chunks(range(2), told)
+    assert [variation for variation, *_ in told] == [0]
+    assert np.array_equal(both[1:], chunks(range(1, 2), []))
+    assert np.array_equal(both[:1], chunks(range(1), []))
+
+
+def test_dead_air_is_warmed_up():
+    """What only a higher temperature wakes is woken."""
+    told = []
+
+    def dies(second, uniform):
+        return -50.0 if abs(second - 1.0) < 0.011 else 0.0
+
+    watched = take(Wanderer(breaks=dies, answer=400.0), held=False)
+    parts = watched.guarded(blocks(8), CLIMATE, lambda *what: told.append(what))
+    sound = np.concatenate(list(parts), axis=-1)
+    assert told and told[0][2] == "dead air"
+    assert level_db(sound[..., -1000:]) > -60
+
+
+def test_what_cannot_be_mended_goes_on_and_is_told():
+    told = []
+    watched = take(Wanderer(breaks=lambda s, u: 60.0 if 2.29 < s < 2.31 else 0.0), held=False)
+    parts = watched.guarded(blocks(4), CLIMATE, lambda *what: told.append(what))
+    assert sum(part.shape[-1] for part in parts) == 4 * RATE
+    assert told and ATTEMPTS < 10
+
+
+def test_climate_of_recordings_and_its_complaints(recordings):
+    from wavegen import dataset
+
+    data = dataset.load([recordings], sample_rate=8000, channels=1)
+    climate = Climate.of(data)
+    assert climate.softest_db < climate.loudest_db < 0
+    assert Climate.from_facts(vars(climate)) == climate
+    assert Climate.from_facts({"loudest_db": "x"}) is None and Climate.from_facts(None) is None
+    for recording, start, stop in data.segments("train"):
+        music = data.signal(recording, start, stop)
+        cuts = [music[:, at : at + 4000] for at in range(0, music.shape[1] - 4000, 4000)]
+        for index in range(len(cuts)):
+            assert climate.complaint(cuts[: index + 1], 8000) == ""
+    rng = np.random.default_rng(0)
+    noise = 10 ** (climate.loudest_db / 20) * rng.standard_normal((1, 4000))
+    tone = np.sin(np.arange(4000) * 0.3)[None]
+    assert climate.complaint([noise.astype("float32")], 8000) == "noise"
+    assert climate.complaint([np.clip(9 * tone, -1, 1)], 8000) in ("runaway", "clipping")
+    assert climate.complaint([np.zeros((1, 4000))] * 3, 8000) == "dead air"
+    assert climate.complaint([np.zeros((1, 4000))] * 2, 8000) == ""

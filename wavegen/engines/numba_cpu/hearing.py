@@ -1,0 +1,126 @@
+"""What the network hears of a frame: its samples, and what the linear predictor made of them.
+
+A fixed filter whitens the sound, another one follows what is left (`following`). The error is taken
+to be logistic, its scale proportional to a running mean of recent errors.
+"""
+
+# The functions of this module are compiled by Numba, which reads types off the arguments.
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wavegen.engines.numba_cpu.following import follow
+from wavegen.engines.numba_cpu.shapes import WHITENING
+from wavegen.engines.numba_cpu.vector import (
+    fma,
+    inlined,
+    load,
+    load_wide,
+    splat,
+    splat_wide,
+    store,
+    total,
+    width_of,
+)
+
+POLE = 0.97  # of the running mean of the predictor's errors
+COMPANDED = 1 / math.log(256.0)
+
+
+@inlined
+def amplitude(shape, weights, level):
+    """Returns what a level stands for: of 16 bits, or of a table."""
+    if shape.mixtures:
+        return np.float32(np.int64(level) - 32768) * np.float32(2.0**-15)
+    return weights.values[level]
+
+
+@inlined
+def companded(x):
+    """Returns an amplitude companded by mu-law, 255."""
+    return math.copysign(math.log1p(255.0 * min(abs(x), 1.5)) * COMPANDED, x)
+
+
+@inlined
+def enter(lanes, shape, weights, state, scratch, s, t, tokens):
+    """Writes the input of a stream's first block, and what is expected next."""
+    width, residual, channels = width_of(lanes), shape.residual, shape.channels
+    for c in range(channels):
+        sample = amplitude(shape, weights, tokens[s, t, c])
+        own = s * channels + c
+        if shape.order:
+            expect(lanes, shape, weights, state, scratch, s, c, own, sample)
+        else:
+            scratch.heard[c] = companded(sample)
+            scratch.expected[2 * own], scratch.expected[2 * own + 1] = 0.0, 1.0
+    if shape.order:
+        phase = state.phases[s] + 1
+        state.phases[s] = phase if phase < shape.hop else 0
+    for v in range(0, residual, width):
+        y = load(lanes, weights.first, v)
+        for i in range(shape.inputs):
+            heard = splat(lanes, scratch.heard[i])
+            y = fma(heard, load(lanes, weights.scalars, i * residual + v), y)
+        store(scratch.h, s * residual + v, y)
+    if shape.levels:
+        for c in range(channels):
+            row = (c * shape.levels + tokens[s, t, c]) * residual
+            for v in range(0, residual, width):
+                y = load(lanes, scratch.h, s * residual + v)
+                y = y + load(lanes, weights.embedding, row + v)
+                store(scratch.h, s * residual + v, y)
+
+
+@inlined
+def filtered(lanes, weights, state, at):
+    """Returns what the fixed filter predicts after the samples that begin at a place."""
+    sums = splat_wide(lanes, 0.0)
+    for v in range(0, WHITENING, width_of(lanes)):
+        taps = load_wide(lanes, weights.whitening, v)
+        sums = fma(load_wide(lanes, state.past, at + v), taps, sums)
+    return total(sums)
+
+
+@inlined
+def expect(lanes, shape, weights, state, scratch, s, c, own, sample):
+    """Writes mean and scale of a channel's next sample, and the five features of this one."""
+    place, base = state.places[shape.layers], own * 2 * WHITENING
+    rest = np.float32(sample - filtered(lanes, weights, state, base + place))
+    state.past[base + place] = state.past[base + place + WHITENING] = sample
+    fixed = filtered(lanes, weights, state, base + place + 1)
+    mean = np.float32(fixed + follow(lanes, shape, weights, state, scratch, s, own, rest))
+    surprise = sample - state.moment[2 * own]
+    error = np.float32(POLE) * state.moment[2 * own + 1] + np.float32(1 - POLE) * abs(surprise)
+    state.moment[2 * own], state.moment[2 * own + 1] = mean, error
+    least = weights.limits[1]
+    scale = min(max(weights.limits[0] * error, least), weights.limits[2])
+    scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale
+    step = shape.channels  # from feature to feature
+    scratch.heard[c] = companded(sample)
+    scratch.heard[step + c] = companded(mean)
+    scratch.heard[2 * step + c] = math.log(scale / least) / 4.0 - 1.0
+    scratch.heard[3 * step + c] = math.tanh((mean - sample) / (np.float32(8.0) * scale))
+    scratch.heard[4 * step + c] = math.asinh(surprise / scale) / 2.0
+
+
+@inlined
+def given(shape, weights, scratch, s, c, left):
+    """Returns mean and scale of a stream's next sample; the right one's given the left one.
+
+    Args:
+        shape: `Shape`.
+        weights: `Weights`.
+        scratch: `Scratch`.
+        s: the stream.
+        c: 0 (mono or left) or 1 (right).
+        left: level of the left sample of the same instant.
+    """
+    at = 2 * (s * shape.channels + c)
+    mean, scale = scratch.expected[at], scratch.expected[at + 1]
+    if c:  # what surprised on the left surprises on the right
+        surprise = amplitude(shape, weights, left) - scratch.expected[at - 2]
+        mean += weights.limits[3] * surprise
+    return mean, scale
