@@ -325,8 +325,8 @@ def test_tokens_are_the_references(fields):
     model = head(fields)
     frames = soft_frames(model, batch=3, time=model.config.receptive_field + 5)
     noise = uniforms(model, 3, 40)
-    for controls in ({}, {"temperature": 0.8}, {"top_p": 0.7}, {"temperature": 0.0}):
-        drawn = []
+    for temperature, top_p in ((1.0, 1.0), (0.8, 1.0), (1.0, 0.7), (0.0, 1.0)):
+        controls, drawn = {"temperature": temperature, "top_p": top_p}, []
         for name in engines.ENGINES:
             drawer = one_engine(model, name, "float32")
             drawn.append(drawer.draw(drawer.prime(frames), noise, **controls)[0])
