@@ -82,19 +82,35 @@ def test_levinson_solves_the_toeplitz_equations(seed, order):
         np.testing.assert_allclose(taps[row], wanted, atol=1e-3)
 
 
-@pytest.mark.parametrize("order", [1, 2, 24, 512])
-@pytest.mark.parametrize("frequencies", [[0.0], [0.1], [3.1], [0.1, 0.100001, 0.2], [np.pi]])
-def test_tones_that_rounding_makes_singular_have_a_solution(order, frequencies):
-    """Their last errors are below what float32 can tell; none may become negative, or 0 / 0."""
-    lags = np.arange(order + 1)
-    correlation = np.mean([np.cos(f * lags) for f in frequencies], axis=0)
+TONES = [[0.0], [0.1], [3.1], [0.1, 0.100001, 0.2], [np.pi]]  # radians a sample
+
+
+def correlation_of(frequencies, order):
+    return np.mean([np.cos(f * np.arange(order + 1)) for f in frequencies], axis=0)
+
+
+@pytest.mark.parametrize("order", [2, 24, 512])
+@pytest.mark.parametrize("frequencies", TONES)
+def test_tones_have_a_stable_predictor(order, frequencies):
+    correlation = correlation_of(frequencies, order)
     correlation[0] += RIDGE
     taps = np.asarray(levinson(correlation.astype("float32")[None]))[0]
-    assert np.isfinite(taps).all()
     assert np.abs(np.roots([1, *-taps.astype("float64")])).max() < 1
-    tone = np.mean([np.cos(f * np.arange(600)) for f in frequencies], axis=0)
+    tone = np.mean([np.cos(f * np.arange(order + 600)) for f in frequencies], axis=0)
     missed = np.abs(tone[order:] - baselines.predict(tone, taps)[0][order:]).max()
     assert missed < 0.05 or order < 2 * len(frequencies)
+
+
+@pytest.mark.parametrize("lift", [0.0, -1e-6, -1e-2])
+@pytest.mark.parametrize("frequencies", TONES)
+def test_what_no_signal_could_have_still_has_a_stable_solution(lift, frequencies):
+    """Should rounding outweigh the ridge, no error becomes negative, nor 0 / 0."""
+    for order in (1, 24, 400):
+        correlation = correlation_of(frequencies, order)
+        correlation[0] += lift
+        taps = np.asarray(levinson(correlation.astype("float32")[None]))[0]
+        assert np.isfinite(taps).all()
+        assert np.abs(np.roots([1, *-taps.astype("float64")])).max() < 1
 
 
 # -- what it is fitted on ------------------------------------------------------------------------
@@ -154,7 +170,7 @@ def test_noise_of_any_loudness_is_followed_stably(seed, loudness_db, order, hop)
 
 
 def test_long_filters_survive_pure_tones():
-    """At the order a WaveNet has by default rounding outweighs the ridge."""
+    """At the order that a WaveNet has by default."""
     t = np.arange(6000)
     predictor = following(512, 256, 1200.0)
     for f in (0.001, 0.1, 1.0):

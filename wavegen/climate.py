@@ -45,16 +45,15 @@ class Climate:
             for at in range(start, max(stop - size, start) + 1, size)
         ]
         stride = -(-len(starts) // STRETCHES)
-        cuts = [dataset.signal(r, at, at + size) for r, at in starts[::stride]]
-        levels = np.array([level_db(cut) for cut in cuts])
+        levels, flatnesses, clipped = [], [], []
+        for recording, at in starts[::stride]:  # one at a time: memory does not grow
+            cut = dataset.signal(recording, at, at + size)
+            levels.append(level_db(cut))
+            flatnesses.append(flatness(cut))
+            clipped.append(float(np.mean(np.abs(cut) > 0.999)))
         softest = float(np.quantile(levels, 0.05))
-        heard = [cut for cut, level in zip(cuts, levels, strict=True) if level > softest]
-        return cls(
-            softest,
-            float(levels.max()),
-            max((flatness(cut) for cut in heard), default=0.0),
-            max(float(np.mean(np.abs(cut) > 0.999)) for cut in cuts),
-        )
+        heard = [f for f, level in zip(flatnesses, levels, strict=True) if level > softest]
+        return cls(softest, max(levels), max(heard, default=0.0), max(clipped))
 
     @classmethod
     def from_facts(cls, facts: Any) -> Climate | None:
