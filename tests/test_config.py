@@ -78,8 +78,8 @@ def test_families_have_aliases_and_near_misses_are_named():
 
 
 def test_receptive_field_of_the_default_wavenet():
-    assert WaveNetConfig().receptive_field == 3 * 1023 + 1
-    assert build(WaveNetConfig, {"kernel_size": 3}).receptive_field == 2 * 3 * 1023 + 1
+    assert WaveNetConfig().receptive_field == 2 * 1023 + 1
+    assert build(WaveNetConfig, {"kernel_size": 3}).receptive_field == 2 * 2 * 1023 + 1
 
 
 def test_outputs_of_the_last_layer_are_those_of_the_head():
@@ -91,4 +91,4 @@ def test_outputs_of_the_last_layer_are_those_of_the_head():
 
 def test_receptive_field_is_the_networks_whatever_predicts_before_it():
     for order in (0, 32, 4096):
-        assert build(WaveNetConfig, {"predictor_order": order}).receptive_field == 3070
+        assert build(WaveNetConfig, {"predictor_order": order}).receptive_field == 2047
