@@ -32,9 +32,11 @@ import numpy as np
 
 from wavegen import audio, checkpoint, likeness, listing
 from wavegen.cli.display import hushed
+from wavegen.climate import level_db
 from wavegen.sampling import Sampler
 
 SEED_SECONDS = 4.0
+FADED_DB = 30.0  # a seed is not softer than this below the recording's loudest
 COLUMNS = [field.name for field in dataclasses.fields(likeness.Likeness)]
 
 
@@ -88,7 +90,13 @@ def places(recordings: list[Recording], count: int, seconds: float) -> Iterator[
         if last < first:
             yield from [Place(recording, signal[:, -first:], signal)] * own
             continue
-        for end in np.linspace(first, last, own).astype(int):
+        levels = {
+            end: level_db(signal[:, end - first : end]) for end in range(first, last + 1, rate)
+        }
+        # A recording that fades out is no music to play on from in the end.
+        heard = [end for end, level in levels.items() if level > max(levels.values()) - FADED_DB]
+        for index in np.linspace(0, len(heard) - 1, own).astype(int):
+            end = heard[index]
             yield Place(recording, signal[:, end - first : end], signal[:, end : end + size])
 
 
@@ -153,7 +161,7 @@ def untrained(file: checkpoint.ModelFile, folder: str) -> checkpoint.ModelFile:
     model = models.FAMILIES[file.family](file.config)
     model.start_from(Yardsticks.from_arrays(file.config, arrays).baselines)
     path = Path(folder) / "untrained.safetensors"
-    models.save(path, model, arrays, {})
+    models.save(path, model, arrays, {"climate": file.extra.get("climate")})
     return checkpoint.read_model(path)
 
 

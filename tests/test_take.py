@@ -8,7 +8,15 @@ from wavegen.sampling import Heard
 from wavegen.take import ATTEMPTS, Take
 
 RATE = 1000
-CLIMATE = Climate(softest_db=-45.0, loudest_db=-25.0, flatness=0.2, clipped=0.0)
+CLIMATE = Climate(
+    softest_db=-45.0,
+    loudest_db=-25.0,
+    flatness=0.2,
+    clipped=0.0,
+    top_db=0.0,
+    usual=(0.0,),
+    precision=(1.0,),
+)
 
 
 class Wanderer:
@@ -62,7 +70,8 @@ def sampler(engine, held=True):
 
 
 def take(engine, rows=range(1), held=True):
-    heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0)
+    sound = 10 ** (-35 / 20) * np.sqrt(2) * np.sin(np.arange(2 * RATE) * 0.2 * np.pi)
+    heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0, sound[None].astype("float32"))
     return Take(sampler(engine, held), heard, rows, 5, {"temperature": 1.0}, held=held)
 
 
@@ -100,23 +109,67 @@ def first_uniform(second, variation=0):
 def test_what_runs_away_is_drawn_again_from_a_second_before():
     told = []
     watched = take(Wanderer(breaks=breaks_once), held=False)
-    parts = watched.guarded(blocks(5), CLIMATE, lambda *what: told.append(what))
+    parts = watched.guarded(blocks(5), CLIMATE, 1, lambda *what: told.append(what))
     sound = np.concatenate(list(parts), axis=-1)
-    assert sound.shape == (1, 1, 5 * RATE)
-    assert told == [(0, 1.5, "runaway")]
+    assert 5 * RATE <= sound.shape[-1] < 5.24 * RATE  # whole moments
+    assert told == [(0, 1.44, "runaway")]  # a second before the end of the moment of 2.3 s
     levels = [level_db(sound[..., at : at + 500]) for at in range(0, 5000, 500)]
     assert max(levels) < -30
     loose = np.concatenate(
         list(take(Wanderer(breaks=breaks_once), held=False).plain(blocks(5))), axis=-1
     )
     assert level_db(loose) > 10  # without the guard it happens
-    assert np.array_equal(loose[..., :1500], sound[..., :1500])
+    assert np.array_equal(loose[..., :1440], sound[..., :1440])
+
+
+class Coin:
+    """An engine that plays a soft or a loud tone for a moment, as the first uniform has it."""
+
+    def open(self, session):
+        begun = session
+
+        class Voices:
+            now = begun
+
+            def session(self):
+                return self.now
+
+            def draw(self, noise, temperature):
+                loud, time = self.now
+                count, frames, _ = noise.shape
+                begins = time % 240 == 0
+                loud = np.where(begins, np.where(noise[:, 0, 0] < 0.5, -60.0, -35.0), loud)
+                tone = np.sin(2 * np.pi * 0.1 * (time[:, None] + np.arange(frames)))
+                self.now = (loud, time + frames)
+                return (10 ** (loud[:, None] / 20) * tone).astype("float32")[..., None]
+
+        return Voices()
+
+
+def test_the_candidate_most_like_the_recordings_is_kept(monkeypatch):
+    sound = np.zeros((1, 2 * RATE), "float32")
+    heard = Heard((np.array([-35.0]), np.zeros(1, int)), (), 0, -35.0, sound)
+
+    def levels(candidates, rows=range(2)):
+        begun = Take(sampler(Coin()), heard, rows, 5, {"temperature": 1.0}, held=False)
+        parts = list(begun.guarded(blocks(12), CLIMATE, candidates, lambda *what: None))
+        return np.array([[level_db(row) for row in part] for part in parts])
+
+    def strangeness(self, sound, sample_rate, aim_db):  # the louder, the more like the music
+        assert sound.shape[1:] == (1, 720) and np.allclose(aim_db, -35)
+        return np.array([-level_db(row[:, -240:]) for row in sound])
+
+    monkeypatch.setattr(Climate, "strangeness", strangeness)
+    alone, chosen = levels(1), levels(8)
+    assert 0.3 < np.mean(alone > -40) < 0.7
+    assert np.mean(chosen > -40) > 0.97
+    assert np.array_equal(chosen[:, 1:], levels(8, range(1, 2)))  # whoever else is drawn
 
 
 def test_a_row_that_is_drawn_again_does_not_touch_its_neighbours():
     def chunks(rows, told):
         parts = take(Wanderer(breaks=breaks_once), rows, held=False).guarded(
-            blocks(4), CLIMATE, lambda *what: told.append(what)
+            blocks(4), CLIMATE, 1, lambda *what: told.append(what)
         )
         return np.concatenate(list(parts), axis=-1)
 
@@ -135,7 +188,7 @@ def test_dead_air_is_warmed_up():
         return -50.0 if abs(second - 1.0) < 0.011 else 0.0
 
     watched = take(Wanderer(breaks=dies, answer=400.0), held=False)
-    parts = watched.guarded(blocks(8), CLIMATE, lambda *what: told.append(what))
+    parts = watched.guarded(blocks(8), CLIMATE, 1, lambda *what: told.append(what))
     sound = np.concatenate(list(parts), axis=-1)
     assert told and told[0][2] == "dead air"
     assert level_db(sound[..., -1000:]) > -60
@@ -144,8 +197,8 @@ def test_dead_air_is_warmed_up():
 def test_what_cannot_be_mended_goes_on_and_is_told():
     told = []
     watched = take(Wanderer(breaks=lambda s, u: 60.0 if 2.29 < s < 2.31 else 0.0), held=False)
-    parts = watched.guarded(blocks(4), CLIMATE, lambda *what: told.append(what))
-    assert sum(part.shape[-1] for part in parts) == 4 * RATE
+    parts = watched.guarded(blocks(4), CLIMATE, 1, lambda *what: told.append(what))
+    assert 4 * RATE <= sum(part.shape[-1] for part in parts) < 4.24 * RATE
     assert told and ATTEMPTS < 10
 
 
@@ -159,13 +212,47 @@ def test_climate_of_recordings_and_its_complaints(recordings):
     assert Climate.from_facts({"loudest_db": "x"}) is None and Climate.from_facts(None) is None
     for recording, start, stop in data.segments("train"):
         music = data.signal(recording, start, stop)
-        cuts = [music[:, at : at + 4000] for at in range(0, music.shape[1] - 4000, 4000)]
-        for index in range(len(cuts)):
-            assert climate.complaint(cuts[: index + 1], 8000) == ""
+        for end in range(4000, music.shape[1], 2000):
+            assert climate.complaint(music[:, :end], 8000) == ""
     rng = np.random.default_rng(0)
     noise = 10 ** (climate.loudest_db / 20) * rng.standard_normal((1, 4000))
     tone = np.sin(np.arange(4000) * 0.3)[None]
-    assert climate.complaint([noise.astype("float32")], 8000) == "noise"
-    assert climate.complaint([np.clip(9 * tone, -1, 1)], 8000) in ("runaway", "clipping")
-    assert climate.complaint([np.zeros((1, 4000))] * 3, 8000) == "dead air"
-    assert climate.complaint([np.zeros((1, 4000))] * 2, 8000) == ""
+    assert climate.complaint(noise.astype("float32"), 8000) == "noise"
+    assert climate.complaint(np.clip(9 * tone, -1, 1), 8000) in ("runaway", "clipping")
+    assert climate.complaint(np.zeros((1, 12000)), 8000) == "dead air"
+    assert climate.complaint(np.zeros((1, 8000)), 8000) == ""
+
+
+def test_music_is_less_strange_than_what_is_none(recordings):
+    from wavegen import dataset
+
+    data = dataset.load([recordings], sample_rate=8000, channels=1)
+    climate, size = Climate.of(data), 3 * 1920
+    recording, start, stop = data.segments("train")[0]
+    music = data.signal(recording, start, stop)
+    cuts = np.stack([music[:, at : at + size] for at in range(0, music.shape[1] - size, 960)])
+    level = level_db(music)
+
+    def strangeness(sounds):
+        return climate.strangeness(sounds, 8000, np.full(len(sounds), level))
+
+    usual = strangeness(cuts)
+    assert 0.4 < usual.mean() < 2.5
+    rng = np.random.default_rng(0)
+    noise = 10 ** (level / 20) * rng.standard_normal((4, 1, size)).astype("float32")
+    tone = 10 ** (level / 20) * np.sin(np.arange(size) * 0.3)[None, None].astype("float32")
+    for sound in (noise, tone, 0 * tone, cuts[:1] + 0.1, 10 * cuts[:4], cuts[:4] / 30):
+        assert strangeness(sound).min() > 2 * usual.mean()
+
+
+def test_moments_of_a_stereo_sound_know_its_width():
+    from wavegen import moment
+
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((2, 3 * 1920)).astype("float32")
+    rows = np.stack([np.stack([left, right]), np.stack([left, left + 0.1 * right])])
+    found = moment.features(rows, 8000, np.zeros(2), 0.0)
+    assert found.shape == (2, moment.count(2)) and np.isfinite(found).all()
+    assert abs(found[0, -1]) < 1 and found[1, -1] < -20
+    mono = moment.features(rows[:, :1], 8000, np.zeros(2), 0.0)
+    assert mono.shape == (2, moment.count(1)) and np.allclose(mono[0], mono[1])

@@ -1,7 +1,7 @@
-"""What half seconds of the recordings are like: how loud, how soft, how noisy they ever get.
+"""What moments of the recordings are like: how loud, how noisy, how lively, of what colour.
 
 Measured once when a training begins and kept in the model file, so that whoever draws from the
-model can tell when it has left the music (see `take`).
+model can choose what is most like the music, and tell when it has left it (see `take`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from wavegen import moment
 from wavegen.dataset import Dataset
 from wavegen.score import flatness
 
@@ -19,9 +20,12 @@ SECONDS = 0.5  # of a stretch
 STRETCHES = 2000  # measured, at most, evenly from all recordings
 LOUDER_DB = 6.0  # than the recordings ever are: a runaway
 SOFTER_DB = 20.0  # than their softest stretches: dead air, if it lasts
-DEAD_CHUNKS = 3  # judged together, one and a half seconds
+DEAD_SECONDS = 1.5  # that it lasts
 CLIPPED = 0.02  # share of samples at full scale
-WHITE = 0.56  # `flatness` of half a second of noise, whatever its colour
+WHITE = 0.56  # `score.flatness` of half a second of noise, whatever its colour
+EARLIER = 9  # seconds: a moment's level is compared with the level up to so long before
+LEVEL_SECONDS = 4.0  # over which that is measured
+RIDGE = 0.02  # of a feature's variance, added to it: no two features are the same
 
 
 @dataclass(frozen=True)
@@ -34,54 +38,120 @@ class Climate:
     loudest_db: float
     flatness: float  # greatest, of those louder than the softest; 0 tones .. 0.56 noise
     clipped: float  # greatest share of samples at full scale
+    top_db: float  # power of the loudest band (`moment.mel_power`)
+    usual: tuple[float, ...]  # mean of the features of moments
+    precision: tuple[float, ...]  # inverse of their covariance, row after row
 
     @classmethod
     def of(cls, dataset: Dataset) -> Climate:
         """Returns the climate of a dataset's training part."""
-        size = max(1, round(SECONDS * dataset.sample_rate))
+        rate = dataset.sample_rate
+        size = max(1, round(SECONDS * rate))
         starts = [
             (recording, at)
             for recording, start, stop in dataset.segments("train")
             for at in range(start, max(stop - size, start) + 1, size)
         ]
         stride = -(-len(starts) // STRETCHES)
-        levels, flatnesses, clipped = [], [], []
+        levels, flatnesses, clipped, tops = [], [], [], [-120.0]
         for recording, at in starts[::stride]:  # one at a time: memory does not grow
             cut = dataset.signal(recording, at, at + size)
             levels.append(level_db(cut))
             flatnesses.append(flatness(cut))
             clipped.append(float(np.mean(np.abs(cut) > 0.999)))
+            if cut.shape[1] == size:
+                tops.append(float(moment.decibels(moment.mel_power(cut[None], rate)).max()))
         softest = float(np.quantile(levels, 0.05))
         heard = [f for f, level in zip(flatnesses, levels, strict=True) if level > softest]
-        return cls(softest, max(levels), max(heard, default=0.0), max(clipped))
+        rows = list(described(dataset, max(tops)))
+        if not rows:  # too short to have moments: none is strange
+            rows = [np.zeros(moment.count(dataset.channels))]
+        covariance = np.atleast_2d(np.cov(np.array(rows).T)) if len(rows) > 1 else np.zeros(())
+        width = len(rows[0])
+        spread = np.broadcast_to(covariance, (width, width))
+        spread = spread + np.diag(RIDGE * np.diag(spread) + 1e-2)
+        return cls(
+            softest,
+            max(levels),
+            max(heard, default=0.0),
+            max(clipped),
+            max(tops),
+            tuple(np.mean(rows, axis=0).tolist()),
+            tuple(np.linalg.inv(spread).ravel().tolist()),
+        )
 
     @classmethod
     def from_facts(cls, facts: Any) -> Climate | None:
         """Returns the climate that a model file's facts hold; None if they hold none."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(facts, dict) or not all(
-            isinstance(facts.get(name), (int, float)) for name in names
-        ):
-            return None
-        return cls(**{name: float(facts[name]) for name in names})
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            value: Any = facts.get(field.name) if isinstance(facts, dict) else None
+            many = field.name in ("usual", "precision")
+            if isinstance(value, (list, tuple)) != many:
+                return None
+            values = np.ravel(value).tolist() if many else [value]
+            if not all(isinstance(v, (int, float)) for v in values):
+                return None
+            found[field.name] = tuple(map(float, values)) if many else float(values[0])
+        return cls(**found) if len(found["usual"]) ** 2 == len(found["precision"]) else None
 
-    def complaint(self, chunks: list[np.ndarray], sample_rate: int) -> str:
-        """Returns in a few words what is wrong with the last of some stretches, or "".
+    def strangeness(self, sound: np.ndarray, sample_rate: int, aim_db: np.ndarray) -> np.ndarray:
+        """Returns `(rows,)`: how unlike the recordings' moments the last moment is.
+
+        It is the squared Mahalanobis distance over the number of features: in the music 1 on the
+        average.
 
         Args:
-            chunks: `(channels, samples)` each, of half a second, in time order.
+            sound: `(rows, channels, samples)`, of `moment.SHARE` moments.
+            sample_rate: of the sound, Hz.
+            aim_db: `(rows,)`, the level that the music had of late.
+        """
+        found = moment.features(sound, sample_rate, aim_db, self.top_db) - np.array(self.usual)
+        precision = np.array(self.precision).reshape(found.shape[1], -1)
+        return np.einsum("ri,ij,rj->r", found, precision, found) / found.shape[1]
+
+    def complaint(self, sound: np.ndarray, sample_rate: int) -> str:
+        """Returns in a few words what is wrong with the end of a sound, or "".
+
+        Args:
+            sound: `(channels, samples)`, of half a second or more.
             sample_rate: of the sound, Hz.
         """
-        last, levels = chunks[-1], [level_db(chunk) for chunk in chunks[-DEAD_CHUNKS:]]
-        if levels[-1] > self.loudest_db + LOUDER_DB:
+        last = sound[:, -round(SECONDS * sample_rate) :]
+        level, long = level_db(last), sound[:, -round(DEAD_SECONDS * sample_rate) :]
+        if level > self.loudest_db + LOUDER_DB:
             return "runaway"
         if float(np.mean(np.abs(last) > 0.999)) > self.clipped + CLIPPED:
             return "clipping"
-        if len(levels) == DEAD_CHUNKS and max(levels) < self.softest_db - SOFTER_DB:
+        if long.shape[1] == round(DEAD_SECONDS * sample_rate) and self.is_dead(long):
             return self.DEAD
-        if levels[-1] > self.softest_db and flatness(last) > (self.flatness + WHITE) / 2:
+        if level > self.softest_db and flatness(last) > (self.flatness + WHITE) / 2:
             return "noise"
         return ""
+
+    def is_dead(self, sound: np.ndarray) -> bool:
+        """Returns whether three parts of a sound are each softer than the recordings ever are."""
+        parts = np.array_split(sound, 3, axis=1)
+        return max(level_db(part) for part in parts) < self.softest_db - SOFTER_DB
+
+
+def described(dataset: Dataset, top_db: float) -> Any:
+    """Yields the features of moments of the training part, `STRETCHES` at most."""
+    rate = dataset.sample_rate
+    size = round(moment.SECONDS * rate)
+    ends = [
+        (recording, start, at + moment.SHARE * size)
+        for recording, start, stop in dataset.segments("train")
+        for at in range(start, stop - moment.SHARE * size, size)
+    ]
+    stride = max(1, -(-len(ends) // STRETCHES))
+    for index, (recording, start, end) in enumerate(ends[::stride]):
+        sound = dataset.signal(recording, end - moment.SHARE * size, end)
+        # Music wanders: what its level should be is known from a while ago, as when it is drawn.
+        until = max(start + size, end - size - index % EARLIER * rate)
+        earlier = dataset.signal(recording, max(start, until - round(LEVEL_SECONDS * rate)), until)
+        aim = max(level_db(earlier), top_db - moment.RANGE_DB)
+        yield moment.features(sound[None], rate, np.array([aim]), top_db)[0]
 
 
 def level_db(signal: np.ndarray) -> float:

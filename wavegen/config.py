@@ -75,6 +75,10 @@ class WaveNetConfig:
         """Uniforms that one frame takes: one a channel."""
         return (self.channels,)
 
+    def sustained(self, factor: float) -> WaveNetConfig:
+        """Returns what draws: the same model whose predictor listens `factor` times as long."""
+        return dataclasses.replace(self, predictor_memory=self.predictor_memory * factor)
+
 
 @dataclass(frozen=True)
 class SpectralLSTMConfig:
@@ -114,6 +118,10 @@ class SpectralLSTMConfig:
     def noise_shape(self) -> tuple[int, ...]:
         """Uniforms that one frame takes: a radius and an angle a complex coefficient."""
         return (self.channels * self.n_fft // 2, 2)
+
+    def sustained(self, factor: float) -> SpectralLSTMConfig:
+        """Returns itself: there is no predictor to listen longer."""
+        return self
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ from wavegen import engines
 from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
 from wavegen.errors import UsageError
-from wavegen.take import BLOCK_SECONDS, Take
+from wavegen.take import BLOCK_SECONDS, Take, default_candidates
 
+# A predictor fitted to drawn sound follows the noise that was drawn: it listens longer than when it
+# learned, and tones ring as they should.
+SUSTAIN = 4.0
 LEVEL_SECONDS = 10.0  # of a seed's end whose level a take keeps to
 
 
@@ -28,6 +31,7 @@ class Heard:
     decoding: Any  # the codec's decoder, in the middle of the seed's last frames
     position: int  # frames drawn since the seed ended
     level_db: float  # RMS of the seed's end, under full scale
+    sound: np.ndarray  # (channels, samples), that end, as far as the decoder has come
 
 
 class Sampler:
@@ -39,6 +43,7 @@ class Sampler:
         engine: str | None = None,
         precision: str | None = None,
         climate: Climate | None = None,
+        sustain: float = SUSTAIN,
     ) -> None:
         """Takes a snapshot of the model.
 
@@ -47,13 +52,15 @@ class Sampler:
             engine: "numba" or "reference"; None takes the fastest that runs the family.
             precision: of the weights while drawing; None is the engine's default.
             climate: of the recordings, for the guard; None is the model file's.
+            sustain: how much longer than when it learned a WaveNet's linear predictor listens.
 
         Raises:
             UsageError: no such engine or precision.
         """
         self.config, self.controls = model.config, model.config.controls
         self.codec = codec_of(model.config)
-        self.engine = engines.make(model, engine, precision)
+        drawing = model.config.sustained(sustain)
+        self.engine = engines.make(model, engine, precision, drawing)
         self.climate = climate or Climate.from_facts(getattr(model, "extra", {}).get("climate"))
 
     def listen(self, seed: np.ndarray, seconds: float | None = None) -> Heard:
@@ -75,7 +82,8 @@ class Sampler:
         _, decoding = self.codec.decode_step(encoded, self.codec.decode_initial())
         end = seed[:, -round(LEVEL_SECONDS * self.config.sample_rate) :]
         level = level_db(end[:, np.any(end != 0, axis=0)])
-        return Heard(self.engine.prime(encoded[None]), decoding, 0, level)
+        end = end[:, : max(0, end.shape[1] - self.codec.delay_samples)]
+        return Heard(self.engine.prime(encoded[None]), decoding, 0, level, end)
 
     def check_controls(self, given: dict[str, Any]) -> dict[str, Any]:
         """Returns the controls with defaults; raises UsageError for one the family lacks."""
@@ -95,6 +103,7 @@ class Sampler:
         first_variation: int = 0,
         block_seconds: float = BLOCK_SECONDS,
         guard: bool = True,
+        candidates: int | None = None,
         tell: Callable[[int, float, str], None] = lambda variation, second, what: None,
         **controls: Any,
     ) -> Iterator[np.ndarray]:
@@ -111,8 +120,11 @@ class Sampler:
             rng_seed: with the variation's number it decides all chance.
             first_variation: number of the first variation.
             block_seconds: length of a block; it does not change the sound.
-            guard: hold the seed's level, and draw again what has left the music (see `take`); the
-                first block then comes when a second more has been drawn.
+            guard: choose, hold the seed's level, and draw again what has left the music (see
+                `take`); the first block then comes when a second more has been drawn. Without it
+                the model is left alone.
+            candidates: ways to go on of which the guard keeps the one most like the recordings;
+                by default as many as one core draws in real time, 2 .. 8.
             tell: is told the variation, the second and the reason when something is drawn again.
             **controls: e.g. temperature=0.9; a sequence gives one per variation.
         """
@@ -122,7 +134,8 @@ class Sampler:
         take = Take(self, heard, rows, rng_seed, settings, held=guard)
         blocks = -(-wanted // (take.block * take.hop))
         if guard and self.climate:
-            parts = take.guarded(blocks, self.climate, tell)
+            candidates = candidates or default_candidates(self.config)
+            parts = take.guarded(blocks, self.climate, candidates, tell)
         else:
             parts = take.plain(blocks)
         size = max(1, round(block_seconds * self.config.sample_rate))

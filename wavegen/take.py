@@ -1,11 +1,12 @@
-"""A take: variations of one seed drawn together, held at its level, and watched.
+"""A take: variations of one seed drawn together, chosen by ear, held at its level, and watched.
 
 Left alone for long, a model that feeds on its own samples wanders: louder, softer, into noise or
-into silence. Two things keep a take sound. The level is held: the temperature gives way a little
-while the last instant, or the last second and a half, is louder than the seed was, and comes back
-when it is softer. And a guard compares each half second with what the recordings ever were; when it
-has gone wrong, the take goes back one second and is drawn again with other chance. Both look at a
-variation's own past only, so it stays the same in any batch.
+into silence. Three things keep a take sound. Of several ways to go on for a quarter of a second the
+one is kept that is most like the recordings' own moments. The level is held: the temperature gives
+way a little while the last instant, or the last second and a half, is louder than the seed was, and
+comes back when it is softer. And a guard looks for what the recordings never were; when it is
+found, the take goes back one second and is drawn again with other chance. All look at a variation's
+own past only, so it stays the same in any batch.
 """
 
 from __future__ import annotations
@@ -15,20 +16,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavegen import moment
 from wavegen.chance import uniforms
-from wavegen.climate import Climate
+from wavegen.climate import DEAD_SECONDS, SECONDS, Climate
 from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.02  # drawn at one temperature
-CHUNK = 25  # blocks that the guard judges together: half a second
-BACK = 2  # chunks to go back: one second
+BACK = 4  # moments to go back: about one second
 ATTEMPTS = 4  # to draw it otherwise, before it is let through
 NUDGE = 0.08  # by how much each attempt lowers or raises the temperature
 # Seconds whose level is held; dB above and below the seed's that are left to the music; by how much
 # the temperature gives way for each dB beyond.
 HOLDS = ((0.15, 6.0, np.inf, 0.02), (1.5, 3.0, 3.0, 0.01))
 SILENT_DB = -80.0  # a softer seed has no level to keep to
-LEAST, MOST = 0.5, 1.1  # temperature, at most, relative to the one asked for
+WANDER_DB = 6.0  # the level of the last second and a half so far off is as strange as can be borne
+LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
+CANDIDATES = 8  # of each moment, at most
+LOAD = 160000  # samples a second: more are not drawn in real time on one core
+
+
+def default_candidates(config: Any) -> int:
+    """Returns how many candidates a configuration draws in real time on one core, 2 .. 8.
+
+    A spectral model is left with one: it is not the level of each frame that leads it astray.
+    """
+    if not config.level_is_held:
+        return 1
+    return int(np.clip(round(LOAD / (config.sample_rate * config.channels)), 2, CANDIDATES))
 
 
 class Place(NamedTuple):
@@ -37,7 +51,28 @@ class Place(NamedTuple):
     session: Any  # of the engine
     decoding: Any  # of the codec
     power: np.ndarray  # (rows, holds), mean square of what was last heard
+    recent: np.ndarray  # (rows, channels, samples), the sound so far, its end
     position: int  # frames drawn since the seed ended
+
+    def rows(self, index: Any) -> Place:
+        """Returns the place of some rows, or of rows repeated."""
+        return self.mapped(lambda array: np.asarray(array)[index])
+
+    def put(self, row: int, other: Place) -> Place:
+        """Returns a place in which one row is that of another place, which has no more than it."""
+
+        def put(ours: Any, theirs: Any) -> np.ndarray:
+            changed = np.array(ours)
+            changed[row] = np.asarray(theirs)[0]
+            return changed
+
+        return self.mapped(put, other)
+
+    def mapped(self, function: Callable, *others: Place) -> Place:
+        """Returns a place of what the function makes of the arrays of this and other places."""
+        nests = [(p.session, p.decoding, p.power, p.recent) for p in (self, *others)]
+        session, decoding, power, recent = map_nest(function, *nests)
+        return Place(session, decoding, power, recent, self.position)
 
 
 class Take:
@@ -64,45 +99,59 @@ class Take:
         """
         self.sampler, self.rows, self.rng_seed, self.settings = sampler, rows, rng_seed, settings
         config = sampler.config
-        self.hop = sampler.codec.frame_samples
-        self.block = max(1, round(BLOCK_SECONDS * config.sample_rate / self.hop))
-        self.seconds = self.block * self.hop / config.sample_rate
-        held = held and config.level_is_held and heard.level_db > SILENT_DB
-        self.target_db = heard.level_db if held else None
-        self.start = Place(
-            map_nest(lambda a: np.repeat(np.asarray(a), len(rows), axis=0), heard.session),
-            map_nest(lambda a: np.repeat(np.asarray(a)[None], len(rows), axis=0), heard.decoding),
-            np.full((len(rows), len(HOLDS)), 10 ** (heard.level_db / 10)),
-            heard.position,
-        )
+        self.rate, self.hop = config.sample_rate, sampler.codec.frame_samples
+        self.block = max(1, round(BLOCK_SECONDS * self.rate / self.hop))
+        self.seconds = self.block * self.hop / self.rate
+        self.moment = max(1, round(moment.SECONDS / self.seconds))  # blocks
+        self.level_db = heard.level_db
+        self.held = held and config.level_is_held and heard.level_db > SILENT_DB
+        kept = round(DEAD_SECONDS * self.rate)
+        recent = heard.sound[:, -kept:]
+        recent = np.pad(recent, [(0, 0), (kept - recent.shape[1], 0)])
+        one = (heard.session, map_nest(lambda a: np.asarray(a)[None], heard.decoding))
+        power = np.full((1, len(HOLDS)), 10 ** (heard.level_db / 10))
+        begin = Place(*one, power, recent[None], heard.position)
+        self.start = begin.rows(np.zeros(len(rows), int))
 
     def draw(
-        self, place: Place, blocks: int, rows: list[int], attempt: int = 0, nudge: float = 0.0
+        self,
+        place: Place,
+        blocks: int,
+        rows: list[int],
+        attempt: Any = 0,
+        nudge: float = 0.0,
     ) -> tuple[np.ndarray, Place]:
         """Returns the next blocks `(rows, channels, samples)` and the place after them.
 
         Args:
             place: of these rows.
             blocks: how many.
-            rows: which of the take's rows they are.
-            attempt: 0, or which of the other chances to take.
+            rows: which of the take's rows they are; one may be there more than once.
+            attempt: 0, or which of the other chances to take; or one of them for each row.
             nudge: added to the temperature's factor.
         """
         voices = self.sampler.engine.open(place.session)
         decoding, power, position, found = place.decoding, place.power, place.position, []
         variations = [self.rows[row] for row in rows]
+        attempts = np.broadcast_to(attempt, len(rows)).tolist()
+        shape = self.sampler.config.noise_shape
         share = np.array([-np.expm1(-self.seconds / seconds) for seconds, *_ in HOLDS])
         for _ in range(blocks):
-            start = position + (attempt << 40)  # far beyond any take's end
-            shape = self.sampler.config.noise_shape
-            noise = [uniforms(self.rng_seed, v, start, self.block, shape) for v in variations]
+            # Other chances lie far beyond any take's end.
+            starts = [position + (number << 40) for number in attempts]
+            noise = [
+                uniforms(self.rng_seed, variation, start, self.block, shape)
+                for variation, start in zip(variations, starts, strict=True)
+            ]
             frames = voices.draw(np.stack(noise), **self.controls(rows, power, nudge))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
             found.append(signal)
             heard = np.mean(np.square(signal, dtype=np.float64), axis=(1, 2))[:, None]
             power = power + share * (heard - power)
             position += self.block
-        return np.concatenate(found, axis=-1), Place(voices.session(), decoding, power, position)
+        drawn = np.concatenate(found, axis=-1)
+        recent = np.concatenate([place.recent, drawn], axis=-1)[..., -place.recent.shape[-1] :]
+        return drawn, Place(voices.session(), decoding, power, recent, position)
 
     def controls(self, rows: list[int], power: np.ndarray, nudge: float) -> dict[str, Any]:
         """Returns the controls of some rows for the next block."""
@@ -111,9 +160,9 @@ class Take:
             for name, value in self.settings.items()
         }
         factor = np.full(len(rows), 1.0 + nudge)
-        if self.target_db is not None:
-            excess = 10 * np.log10(power + 1e-12) - self.target_db
-            for column, (_, above, below, slope) in zip(excess.T, HOLDS, strict=True):
+        if self.held:
+            columns = self.excess_db(power).T
+            for column, (_, above, below, slope) in zip(columns, HOLDS, strict=True):
                 beyond = np.maximum(column - above, 0.0) - np.maximum(-column - below, 0.0)
                 factor -= slope * beyond
             factor = np.clip(factor, LEAST, MOST)
@@ -121,38 +170,85 @@ class Take:
             given["temperature"] = given["temperature"] * factor
         return {k: v if np.ptp(v) else float(v[0]) for k, v in given.items()}
 
+    def excess_db(self, power: np.ndarray) -> np.ndarray:
+        """Returns how much louder than the seed a mean square is, dB."""
+        return 10 * np.log10(power + 1e-12) - self.level_db
+
     def plain(self, blocks: int) -> Iterator[np.ndarray]:
-        """Yields block after block, unwatched."""
+        """Yields block after block, neither chosen nor watched."""
         place, rows = self.start, list(range(len(self.rows)))
         for _ in range(blocks):
             signal, place = self.draw(place, 1, rows)
             yield signal
 
-    def guarded(
-        self, blocks: int, climate: Climate, tell: Callable[[int, float, str], None]
-    ) -> Iterator[np.ndarray]:
-        """Yields chunks, each only after a second more has been drawn and found sound.
+    def choose(
+        self,
+        place: Place,
+        rows: list[int],
+        climate: Climate,
+        candidates: int,
+        attempt: int = 0,
+        nudge: float = 0.0,
+    ) -> tuple[np.ndarray, Place]:
+        """Returns the next moment, the candidate most like the recordings', and the place after.
 
         Args:
-            blocks: to yield in all.
+            place: of these rows.
+            rows: which of the take's rows they are.
             climate: of the recordings.
+            candidates: drawn of each row.
+            attempt: 0, or which of the other sets of chances to take.
+            nudge: added to the temperature's factor.
+        """
+        each = np.repeat(np.arange(len(rows)), candidates)
+        chances = attempt * candidates + np.arange(len(each)) % candidates
+        all_rows = [rows[i] for i in each]
+        drawn, after = self.draw(place.rows(each), self.moment, all_rows, chances, nudge)
+        if candidates == 1:
+            return drawn, after
+        sound = after.recent[..., -moment.SHARE * round(moment.SECONDS * self.rate) :]
+        aim = np.full(len(each), max(self.level_db, climate.top_db - moment.RANGE_DB))
+        strange = climate.strangeness(sound, self.rate, aim)
+        if self.held:
+            strange += np.square(self.excess_db(after.power)[:, -1] / WANDER_DB)
+        best = np.argmin(strange.reshape(-1, candidates), axis=1)
+        kept = np.arange(len(rows)) * candidates + best
+        return drawn[kept], after.rows(kept)
+
+    def guarded(
+        self,
+        blocks: int,
+        climate: Climate,
+        candidates: int,
+        tell: Callable[[int, float, str], None],
+    ) -> Iterator[np.ndarray]:
+        """Yields moments, each only after a second more has been drawn and found sound.
+
+        Args:
+            blocks: to yield in all, or a few more.
+            climate: of the recordings.
+            candidates: of each moment, from which one is chosen.
             tell: is told the variation, the second of the take and what had gone wrong.
         """
         rows = list(range(len(self.rows)))
-        places, held = [self.start], []  # a place before each chunk that is held back, and the last
-        while blocks > 0:
-            size = min(CHUNK, blocks)
-            signal, place = self.draw(places[-1], size, rows)
+        places, held = [self.start], []  # a place before each moment held back, and the last
+        for _ in range(-(-blocks // self.moment)):
+            signal, place = self.choose(places[-1], rows, climate, candidates)
             held.append(signal)
             places.append(place)
-            blocks -= size
-            if size == CHUNK:
-                for row in rows:
-                    self.mend(row, places, held, climate, tell)
+            for row in rows:
+                self.mend(row, places, held, climate, candidates, tell)
             if len(held) > BACK:
                 yield held.pop(0)
                 places.pop(0)
         yield from held
+
+    def complaint(self, place: Place, row: int, climate: Climate) -> str:
+        """Returns what is wrong with a row's end, or "" while too little of it was drawn."""
+        drawn = (place.position - self.start.position) * self.hop
+        if drawn < round(SECONDS * self.rate):
+            return ""
+        return climate.complaint(place.recent[row][:, -drawn:], self.rate)
 
     def mend(
         self,
@@ -160,46 +256,24 @@ class Take:
         places: list[Place],
         held: list[np.ndarray],
         climate: Climate,
+        candidates: int,
         tell: Callable[[int, float, str], None],
     ) -> None:
         """Draws the last second of one row again, in place, if it has gone wrong."""
-        rate, heard = self.sampler.config.sample_rate, [chunk[row] for chunk in held]
-        wrong = climate.complaint(heard, rate)
+        wrong = self.complaint(places[-1], row, climate)
         if not wrong:
             return
         back = min(BACK, len(held))
-        began = rows_of(places[-1 - back], [row])
-        seconds = (began.position - self.start.position) * self.hop / rate
-        tell(self.rows[row], seconds, wrong)
+        began = places[-1 - back].rows([row])
+        tell(self.rows[row], (began.position - self.start.position) * self.hop / self.rate, wrong)
         for attempt in range(1, ATTEMPTS + 1):
             nudge = NUDGE * attempt * (1 if wrong == climate.DEAD else -1)
-            place, mended, trail = began, heard[:-back], list[Place]()
+            place, mended, trail = began, list[np.ndarray](), list[Place]()
             for _ in range(back):
-                signal, place = self.draw(place, CHUNK, [row], attempt, nudge)
+                signal, place = self.choose(place, [row], climate, candidates, attempt, nudge)
                 mended, trail = [*mended, signal[0]], [*trail, place]
-            if not climate.complaint(mended, rate):
+            if not self.complaint(place, 0, climate):
                 break
         for i in range(back):
-            held[i - back][row] = mended[i - back]
-            places[i - back] = with_row(places[i - back], row, trail[i])
-
-
-def rows_of(place: Place, rows: list[int]) -> Place:
-    """Returns the place of some rows."""
-    kept = (place.session, place.decoding, place.power)
-    session, decoding, power = map_nest(lambda a: np.asarray(a)[rows], kept)
-    return Place(session, decoding, power, place.position)
-
-
-def with_row(place: Place, row: int, other: Place) -> Place:
-    """Returns a place in which one row is that of another place, which has no more than it."""
-
-    def put(all_rows: Any, one: Any) -> np.ndarray:
-        changed = np.array(all_rows)
-        changed[row] = np.asarray(one)[0]
-        return changed
-
-    ours = (place.session, place.decoding, place.power)
-    theirs = (other.session, other.decoding, other.power)
-    session, decoding, power = map_nest(put, ours, theirs)
-    return Place(session, decoding, power, place.position)
+            held[i - back][row] = mended[i]
+            places[i - back] = places[i - back].put(row, trail[i])

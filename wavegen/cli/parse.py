@@ -160,8 +160,13 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
         "--guard",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="hold the seed's level and draw again what runs away or falls silent",
+        help="choose what is like the recordings, hold the seed's level, and draw again what runs "
+        "away or falls silent",
     )
+    add(
+        "--sustain", type=sustain, default=4.0, help="how long tones ring (4; 1 as when it learned)"
+    )
+    add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")
     add("-o", "--out", default="generated", help="folder for the results (generated)")
@@ -255,6 +260,14 @@ def share(text: str) -> float:
     value = number(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text} must be above 0 and at most 1")
+    return value
+
+
+def sustain(text: str) -> float:
+    """Returns a float in 0.25 .. 16."""
+    value = number(text)
+    if not 0.25 <= value <= 16:
+        raise argparse.ArgumentTypeError(f"{text} must lie in 0.25 .. 16")
     return value
 
 

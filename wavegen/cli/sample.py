@@ -67,7 +67,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def prepare(file: checkpoint.ModelFile, arguments: argparse.Namespace, console: Console) -> Any:
     """Returns a sampler that is ready to draw."""
     with hushed():
-        sampler = Sampler(file, arguments.engine, arguments.precision)
+        sampler = Sampler(file, arguments.engine, arguments.precision, sustain=arguments.sustain)
+    if arguments.guard and not sampler.climate:
+        console.note("the model does not say what its recordings are like: it is left alone")
     show_compiling(sampler.engine.warm_up, console)
     return sampler
 
@@ -188,6 +190,7 @@ def draw(
         rng_seed=arguments.seed,
         block_seconds=block_seconds,
         guard=arguments.guard,
+        candidates=arguments.candidates,
         tell=tell,
         **controls,
     )
@@ -298,6 +301,8 @@ def recipe(
     text = f"model {file.sha256[:16]} seed {arguments.seed} variation {variation}"
     text += "".join(f" {name} {value:g}" for name, value in settings.items())
     text += f" engine {engine.name} precision {engine.precision}"
+    text += f" sustain {arguments.sustain:g}"
+    text += f" candidates {arguments.candidates}" if arguments.candidates else ""
     text += "" if arguments.guard else " no-guard"
     text += f" prime {arguments.prime:g} after {seed.name if seed else 'silence'}"
     return {"software": f"wavegen {__version__}", "comment": text}

@@ -9,31 +9,32 @@ wavegen and nothing of Keras: arrays in, arrays out.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from wavegen.codec import codec_of
-from wavegen.config import family_of, nearest
+from wavegen.config import Config, family_of, nearest
 from wavegen.errors import CheckpointError, UsageError, shown
 from wavegen.modelfile import ModelFile
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
-def reference(model: Any, precision: str | None) -> Any:
+def reference(model: Any, config: Config, precision: str | None) -> Any:
     """Returns the reference engine of a Keras model, or of the model that a file holds."""
     from wavegen.engines.reference import Reference
 
     if precision not in (None, "float32"):
         raise UsageError(f"the reference engine has no {precision}; it has float32")
+    from wavegen import models
+
     if isinstance(model, ModelFile):
-        from wavegen import models
-
-        model = models.load(model)
-    return Reference(model)
+        return Reference(models.load(dataclasses.replace(model, config=config)))
+    return Reference(model if model.config == config else models.copy(model, config))
 
 
-def numba_cpu(model: Any, precision: str | None) -> Any:
+def numba_cpu(model: Any, config: Config, precision: str | None) -> Any:
     """Returns the compiled WaveNet engine; of a file's model without importing Keras."""
     from wavegen.engines.numba_cpu import NumbaCPU, weight_shapes
 
@@ -56,25 +57,32 @@ def numba_cpu(model: Any, precision: str | None) -> Any:
                 "the file was not written by this version of wavegen"
             )
     codec = codec_of(model.config)
-    return NumbaCPU(model.config, weights, codec.values, codec.edges, precision=precision)
+    return NumbaCPU(config, weights, codec.values, codec.edges, precision=precision)
 
 
-ENGINES: dict[str, Callable[[Any, str | None], Any]] = {"reference": reference, "numba": numba_cpu}
+ENGINES: dict[str, Callable[..., Any]] = {"reference": reference, "numba": numba_cpu}
 
 
-def make(model: Any, engine: str | None = None, precision: str | None = None) -> Any:
+def make(
+    model: Any,
+    engine: str | None = None,
+    precision: str | None = None,
+    config: Config | None = None,
+) -> Any:
     """Returns an engine with a snapshot of a model's weights.
 
     Args:
         model: a Keras model of any family, or a `ModelFile`.
         engine: a key of `ENGINES`; None takes the fastest that runs the family here.
         precision: float32, bfloat16 or int8; None is the engine's default.
+        config: the model's, or one with the same weights, as `sustained` has it.
 
     Raises:
         UsageError: no such engine or precision, or one that cannot run this family.
     """
     check_names(engine, precision)
-    return ENGINES[engine or best(family_of(model.config))](model, precision)
+    name = engine or best(family_of(model.config))
+    return ENGINES[name](model, config or model.config, precision)
 
 
 def check_names(engine: str | None, precision: str | None) -> None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from wavegen.checkpoint import ModelFile, save_model
+from wavegen.config import Config
 from wavegen.errors import CheckpointError
 from wavegen.models.spectral_lstm import SpectralLSTM
 from wavegen.models.wavenet import WaveNet
@@ -56,3 +57,11 @@ def load(file: ModelFile) -> keras.Model:
             )
         variable.assign(value)
     return model
+
+
+def copy(model: keras.Model, config: Config) -> keras.Model:
+    """Returns a model with the weights of another, of a configuration that has the same ones."""
+    fresh = FAMILIES[type(model).family](config)
+    for ours, theirs in zip(fresh.variables, model.variables, strict=True):
+        ours.assign(theirs)
+    return fresh
