@@ -470,3 +470,13 @@ def test_codec_loads_without_a_network_library():
     code = "import sys, wavegen.codec; print({'keras', 'tensorflow', 'librosa'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_width_bits_make_a_density_of_every_level():
+    """Uniform over 16 bits costs 16 bits, however coarse the levels are."""
+    for codec in (MuLaw(256), MuLaw(1024), PCM16()):
+        share = np.exp2(codec.width_bits.astype(np.float64)) / 65536
+        assert abs(share.sum() - 1) < 1e-4 and len(share) == codec.levels
+        cost = -np.log2(share) + codec.width_bits
+        assert np.allclose(cost, 16.0)
+    assert MuLaw(256).width_bits.min() > MuLaw(1024).width_bits.min() > -1.5

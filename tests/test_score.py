@@ -236,3 +236,25 @@ def test_level_does_not_change_what_the_spectrum_tells(music):
     loud, soft = (measures(gain * music, music, RATE) for gain in (1.0, 0.1))
     for name in ("flux", "flatness", "stationarity", "motion_db"):
         assert loud[name] == pytest.approx(soft[name], rel=1e-3)
+
+
+def test_on_the_scale_of_16_bits_a_level_costs_its_width_too():
+    from wavegen import heldout
+    from wavegen.baselines import SampleBaselines
+    from wavegen.codec import codec_of
+    from wavegen.config import WaveNetConfig, build
+
+    config = build(WaveNetConfig, dict(head="softmax", levels=64, cycles=1, layers_per_cycle=3))
+    codec = codec_of(config)
+    frames = codec.encode(tune(2.0, 16000))
+
+    class Even:
+        def log_prob(self, frames):
+            return np.full((len(frames) - 1, 1), -np.log(64))
+
+    yardsticks = heldout.Yardsticks(config, SampleBaselines.fit(codec, [frames]))
+    costs, _ = heldout.judge_frames({"model": Even()}, yardsticks, [frames])
+    more = costs[heldout.SIXTEEN] - costs["model"]
+    counted = codec.width_bits[frames[1:, 0]][-len(more) :]
+    assert np.allclose(costs["model"], 6.0) and np.allclose(more, counted)
+    assert 4 < more.mean() < 12

@@ -59,6 +59,8 @@ class Levels:
         edges: float32 (levels - 1,), the thresholds between neighbours, strictly increasing; a
             sample's level is the number of edges not above it. Read-only, as `values` is.
         classes: int32 (levels,), which of some hundreds of classes each level counts to.
+        width_bits: float32 (levels,), logarithm of how many 16-bit levels lie in each: what it
+            takes to say which of them it was; below 0 where levels are finer than 16 bits.
         frame_samples: samples a frame stands for, 1.
         delay_samples: samples by which decoding in steps lags, 0.
     """
@@ -72,7 +74,9 @@ class Levels:
         self.channels = self.features = checked_channels(channels)
         self.values, self.edges = values.astype(np.float32), edges.astype(np.float32)
         self.classes = np.asarray(classes, np.int32)
-        for table in (self.values, self.edges, self.classes):
+        width = np.diff(np.concatenate([[-1.0], self.edges.astype(np.float64), [1.0]]))
+        self.width_bits = np.log2(width * 32768.0).astype(np.float32)
+        for table in (self.values, self.edges, self.classes, self.width_bits):
             table.flags.writeable = False
 
     def nearest(self, signal: np.ndarray) -> np.ndarray:
@@ -176,6 +180,7 @@ class PCM16(Levels):
         values = np.arange(-32768, 32768) / 32768.0
         edges = np.arange(-32767.5, 32767) / 32768.0
         super().__init__(channels, values, edges, MuLaw(256).nearest(values))
+        self.width_bits = np.zeros(len(values), np.float32)
 
     def nearest(self, signal: np.ndarray) -> np.ndarray:
         """Returns the int32 level of every sample."""

@@ -24,6 +24,7 @@ from wavegen.frame_baselines import FrameBaselines
 
 FIT_SAMPLES = 20_000_000  # of training sound that the baselines are fitted on, at most
 PIECE_SECONDS = 60.0  # recordings are encoded piece by piece
+SIXTEEN = "as 16-bit samples"  # a cost that models of any number of levels have in common
 VALIDATION_SECONDS = 40.0  # of held-out sound judged during training
 
 
@@ -106,6 +107,9 @@ def judge_frames(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Returns the cost per counted frame of the model and of every baseline over all pieces.
 
+    Beside the model's own cost stands what it would be if the samples had 16 bits (`SIXTEEN`), all
+    of them in a level equally likely.
+
     Args:
         judges: name to engine: the model, and the same at other precisions.
         yardsticks: the model's.
@@ -114,6 +118,9 @@ def judge_frames(
     model, others = [], []
     for piece in pieces:
         costs = {name: yardsticks.cost(judge.log_prob(piece)) for name, judge in judges.items()}
+        if yardsticks.samples:
+            width_bits = codec_of(yardsticks.config).width_bits
+            costs[SIXTEEN] = next(iter(costs.values())) + by_frame(width_bits[piece])[1:]
         model.append(counted(yardsticks, costs))
         others.append(counted(yardsticks, yardsticks.values(piece)))
     return joined(model), joined(others)

@@ -19,7 +19,7 @@ from wavegen.take import BLOCK_SECONDS, Take, default_candidates
 
 # A predictor fitted to drawn sound follows the noise that was drawn: it listens longer than when it
 # learned, and tones ring as they should.
-SUSTAIN = 4.0
+SUSTAIN = 3.0
 LEVEL_SECONDS = 10.0  # of a seed's end whose level a take keeps to
 
 

@@ -164,7 +164,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
         "away or falls silent",
     )
     add(
-        "--sustain", type=sustain, default=4.0, help="how long tones ring (4; 1 as when it learned)"
+        "--sustain", type=sustain, default=3.0, help="how long tones ring (3; 1 as when it learned)"
     )
     add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")

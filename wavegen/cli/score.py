@@ -56,9 +56,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         others = heldout.joined([one[2] for one in found])
         found.append((f"all {len(found)} files", costs, others))
     for name, costs, others in found:
+        sixteen = costs.pop(heldout.SIXTEEN, None)
         model, losses = {"model": costs["model"]}, heldout.losses(yardsticks, costs)
         scores = heldout.table(yardsticks, model, others)
         verdict = heldout.verdict(yardsticks, model, others)
+        if sixteen is not None and file.config.head == "softmax":
+            scores += heldout.table(yardsticks, {f"model, {heldout.SIXTEEN}": sixteen}, {})
         row: dict[str, Any] = {"file": name, "scores": [dataclasses.asdict(s) for s in scores]}
         rows.append(row | {"verdict": verdict, "losses": [dataclasses.asdict(s) for s in losses]})
         if not arguments.json:
