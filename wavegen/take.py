@@ -32,7 +32,7 @@ SILENT_DB = -80.0  # a softer seed has no level to keep to
 WANDER_DB = 6.0  # the level of the last second and a half so far off is as strange as can be borne
 LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
 CANDIDATES = 8  # of each moment, at most
-LOAD = 160000  # samples a second: more are not drawn in real time on one core
+LOAD = 120000  # samples a second: more are not drawn in real time on one core
 
 
 def default_candidates(config: Any) -> int:
