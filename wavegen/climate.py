@@ -64,11 +64,10 @@ class Climate:
         softest = float(np.quantile(levels, 0.05))
         heard = [f for f, level in zip(flatnesses, levels, strict=True) if level > softest]
         rows = list(described(dataset, max(tops)))
-        if not rows:  # too short to have moments: none is strange
-            rows = [np.zeros(moment.count(dataset.channels))]
-        covariance = np.atleast_2d(np.cov(np.array(rows).T)) if len(rows) > 1 else np.zeros(())
-        width = len(rows[0])
-        spread = np.broadcast_to(covariance, (width, width))
+        width = moment.count(dataset.channels)
+        if not rows:  # too short to have moments
+            rows = [np.zeros(width)]
+        spread = np.cov(np.array(rows).T) if len(rows) > 1 else np.zeros((width, width))
         spread = spread + np.diag(RIDGE * np.diag(spread) + 1e-2)
         return cls(
             softest,

@@ -143,6 +143,10 @@ class TrainSettings:
     rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
 
 
+# A predictor fitted to drawn sound follows the noise that was drawn: while drawing it listens so
+# much longer than when it learned, and tones ring as they should.
+SUSTAIN = 3.0
+
 Config = WaveNetConfig | SpectralLSTMConfig
 CONFIGS: dict[str, type] = {"wavenet": WaveNetConfig, "spectral_lstm": SpectralLSTMConfig}
 ALIASES = {"lstm": "spectral_lstm"}

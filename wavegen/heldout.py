@@ -107,19 +107,20 @@ def judge_frames(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Returns the cost per counted frame of the model and of every baseline over all pieces.
 
-    Beside the model's own cost stands what it would be if the samples had 16 bits (`SIXTEEN`), all
-    of them in a level equally likely.
+    Beside the cost of a model of other levels stands what it would be if the samples had 16 bits
+    (`SIXTEEN`), all of them in a level equally likely.
 
     Args:
         judges: name to engine: the model, and the same at other precisions.
         yardsticks: the model's.
         pieces: frames `(time, features)`, each heard from silence.
     """
+    width_bits = codec_of(yardsticks.config).width_bits if yardsticks.samples else np.zeros(1)
+    coarse = np.any(width_bits)
     model, others = [], []
     for piece in pieces:
         costs = {name: yardsticks.cost(judge.log_prob(piece)) for name, judge in judges.items()}
-        if yardsticks.samples:
-            width_bits = codec_of(yardsticks.config).width_bits
+        if coarse:
             costs[SIXTEEN] = next(iter(costs.values())) + by_frame(width_bits[piece])[1:]
         model.append(counted(yardsticks, costs))
         others.append(counted(yardsticks, yardsticks.values(piece)))

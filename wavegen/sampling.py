@@ -14,12 +14,10 @@ import numpy as np
 from wavegen import engines
 from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
+from wavegen.config import SUSTAIN
 from wavegen.errors import UsageError
 from wavegen.take import BLOCK_SECONDS, Take, default_candidates
 
-# A predictor fitted to drawn sound follows the noise that was drawn: it listens longer than when it
-# learned, and tones ring as they should.
-SUSTAIN = 3.0
 LEVEL_SECONDS = 10.0  # of a seed's end whose level a take keeps to
 
 

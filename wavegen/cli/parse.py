@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from wavegen import __version__
-from wavegen.config import CONFIGS, PRESETS, TrainSettings, nearest
+from wavegen.config import CONFIGS, PRESETS, SUSTAIN, TrainSettings, nearest
 from wavegen.errors import UsageError
 
 COMMANDS = {
@@ -163,9 +163,8 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
         help="choose what is like the recordings, hold the seed's level, and draw again what runs "
         "away or falls silent",
     )
-    add(
-        "--sustain", type=sustain, default=3.0, help="how long tones ring (3; 1 as when it learned)"
-    )
+    text = f"how long tones ring ({SUSTAIN:g}; 1 as when it learned)"
+    add("--sustain", type=sustain, default=SUSTAIN, help=text)
     add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")

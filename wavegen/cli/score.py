@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         model, losses = {"model": costs["model"]}, heldout.losses(yardsticks, costs)
         scores = heldout.table(yardsticks, model, others)
         verdict = heldout.verdict(yardsticks, model, others)
-        if sixteen is not None and file.config.head == "softmax":
+        if sixteen is not None:
             scores += heldout.table(yardsticks, {f"model, {heldout.SIXTEEN}": sixteen}, {})
         row: dict[str, Any] = {"file": name, "scores": [dataclasses.asdict(s) for s in scores]}
         rows.append(row | {"verdict": verdict, "losses": [dataclasses.asdict(s) for s in losses]})
