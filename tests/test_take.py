@@ -15,6 +15,7 @@ CLIMATE = Climate(
     clipped=0.0,
     top_db=0.0,
     usual=(0.0,),
+    doubt=(1.0,),
     precision=(1.0,),
 )
 

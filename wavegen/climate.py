@@ -1,12 +1,14 @@
 """What moments of the recordings are like: how loud, how noisy, how lively, of what colour.
 
 Measured once when a training begins and kept in the model file, so that whoever draws from the
-model can choose what is most like the music, and tell when it has left it (see `take`).
+model can choose what is most like the music, and tell when it has left it (see `take`). A seed says
+more: what its own moments are like lasts, and by how much is measured too.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,8 +25,8 @@ SOFTER_DB = 20.0  # than their softest stretches: dead air, if it lasts
 DEAD_SECONDS = 1.5  # that it lasts
 CLIPPED = 0.02  # share of samples at full scale
 WHITE = 0.56  # `score.flatness` of half a second of noise, whatever its colour
-EARLIER = 9  # seconds: a moment's level is compared with the level up to so long before
-LEVEL_SECONDS = 4.0  # over which that is measured
+SPAN = 64  # moments in a row that are measured together, about 15 s
+SEED, SHORTEST = 14, 5  # moments that count as a seed: at most, and where there are so many
 RIDGE = 0.02  # of a feature's variance, added to it: no two features are the same
 
 
@@ -40,7 +42,8 @@ class Climate:
     clipped: float  # greatest share of samples at full scale
     top_db: float  # power of the loudest band (`moment.mel_power`)
     usual: tuple[float, ...]  # mean of the features of moments
-    precision: tuple[float, ...]  # inverse of their covariance, row after row
+    doubt: tuple[float, ...]  # how many moments of a seed say as much as all recordings do
+    precision: tuple[float, ...]  # inverse covariance of what a seed leaves open, row after row
 
     @classmethod
     def of(cls, dataset: Dataset) -> Climate:
@@ -63,21 +66,8 @@ class Climate:
                 tops.append(float(moment.decibels(moment.mel_power(cut[None], rate)).max()))
         softest = float(np.quantile(levels, 0.05))
         heard = [f for f, level in zip(flatnesses, levels, strict=True) if level > softest]
-        rows = list(described(dataset, max(tops)))
-        width = moment.count(dataset.channels)
-        if not rows:  # too short to have moments
-            rows = [np.zeros(width)]
-        spread = np.cov(np.array(rows).T) if len(rows) > 1 else np.zeros((width, width))
-        spread = spread + np.diag(RIDGE * np.diag(spread) + 1e-2)
-        return cls(
-            softest,
-            max(levels),
-            max(heard, default=0.0),
-            max(clipped),
-            max(tops),
-            tuple(np.mean(rows, axis=0).tolist()),
-            tuple(np.linalg.inv(spread).ravel().tolist()),
-        )
+        lasting = usual_moments(list(described(dataset, max(tops))), dataset.channels)
+        return cls(softest, max(levels), max(heard, default=0.0), max(clipped), max(tops), *lasting)
 
     @classmethod
     def from_facts(cls, facts: Any) -> Climate | None:
@@ -85,14 +75,32 @@ class Climate:
         found: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             value: Any = facts.get(field.name) if isinstance(facts, dict) else None
-            many = field.name in ("usual", "precision")
+            many = field.name in ("usual", "doubt", "precision")
             if isinstance(value, (list, tuple)) != many:
                 return None
             values = np.ravel(value).tolist() if many else [value]
             if not all(isinstance(v, (int, float)) for v in values):
                 return None
             found[field.name] = tuple(map(float, values)) if many else float(values[0])
-        return cls(**found) if len(found["usual"]) ** 2 == len(found["precision"]) else None
+        sizes = [len(found[name]) for name in ("usual", "doubt", "precision")]
+        return cls(**found) if sizes == [sizes[0], sizes[0], sizes[0] ** 2] else None
+
+    def near(self, sound: np.ndarray, sample_rate: int, aim_db: float) -> Climate:
+        """Returns what moments are like after a seed: in between it and all recordings.
+
+        Args:
+            sound: `(channels, samples)`, the seed's end.
+            sample_rate: of the sound, Hz.
+            aim_db: its level.
+        """
+        found = in_a_row(sound, sample_rate, self.top_db)
+        if not len(found):
+            return self
+        found[:, moment.LEVEL] -= max(aim_db, self.top_db - moment.RANGE_DB)
+        usual = np.array(self.usual)
+        share = len(found) / (len(found) + np.array(self.doubt))
+        usual = usual + share * (found.mean(axis=0) - usual)
+        return dataclasses.replace(self, usual=tuple(usual.tolist()))
 
     def strangeness(self, sound: np.ndarray, sample_rate: int, aim_db: np.ndarray) -> np.ndarray:
         """Returns `(rows,)`: how unlike the recordings' moments the last moment is.
@@ -134,23 +142,69 @@ class Climate:
         return max(level_db(part) for part in parts) < self.softest_db - SOFTER_DB
 
 
-def described(dataset: Dataset, top_db: float) -> Any:
-    """Yields the features of moments of the training part, `STRETCHES` at most."""
+def described(dataset: Dataset, top_db: float) -> Iterator[np.ndarray]:
+    """Yields features `(moments, features)` of stretches of the training part, `SPAN` moments each.
+
+    They are spread evenly over all recordings, `STRETCHES` moments at most. Levels are absolute.
+    """
     rate = dataset.sample_rate
-    size = round(moment.SECONDS * rate)
-    ends = [
-        (recording, start, at + moment.SHARE * size)
+    size = (SPAN + moment.SHARE - 1) * round(moment.SECONDS * rate)
+    cuts = [
+        (recording, at, min(at + size, stop))
         for recording, start, stop in dataset.segments("train")
-        for at in range(start, stop - moment.SHARE * size, size)
+        for at in range(start, stop, size)
     ]
-    stride = max(1, -(-len(ends) // STRETCHES))
-    for index, (recording, start, end) in enumerate(ends[::stride]):
-        sound = dataset.signal(recording, end - moment.SHARE * size, end)
-        # Music wanders: what its level should be is known from a while ago, as when it is drawn.
-        until = max(start + size, end - size - index % EARLIER * rate)
-        earlier = dataset.signal(recording, max(start, until - round(LEVEL_SECONDS * rate)), until)
-        aim = max(level_db(earlier), top_db - moment.RANGE_DB)
-        yield moment.features(sound[None], rate, np.array([aim]), top_db)[0]
+    stride = max(1, -(-len(cuts) * SPAN // STRETCHES))
+    for recording, start, stop in cuts[::stride]:
+        yield in_a_row(dataset.signal(recording, start, stop), rate, top_db)
+
+
+def in_a_row(sound: np.ndarray, sample_rate: int, top_db: float) -> np.ndarray:
+    """Returns the features `(moments, features)` of a sound moment after moment."""
+    size = round(moment.SECONDS * sample_rate)
+    views = np.lib.stride_tricks.sliding_window_view(
+        sound, min(moment.SHARE * size, sound.shape[1]), axis=1
+    )[:, ::size]
+    if sound.shape[1] < moment.SHARE * size:
+        views = views[:, :0]
+    rows = np.swapaxes(views, 0, 1)  # (moments, channels, samples)
+    parts = [rows[i : i + 8] for i in range(0, len(rows), 8)]  # a few at a time: memory is bounded
+    found = [moment.features(part, sample_rate, np.zeros(len(part)), top_db) for part in parts]
+    return np.concatenate([np.zeros((0, moment.count(len(sound)))), *found])
+
+
+def usual_moments(spans: list[np.ndarray], channels: int) -> tuple[tuple[float, ...], ...]:
+    """Returns `usual`, `doubt` and `precision` of features of moments in a row.
+
+    A moment is compared with the mean of a seed some time before it. By how much the one tells of
+    the other (a regression for each feature) is how much of what moments have in common lasts.
+    """
+    width = moment.count(channels)
+    now, before, lengths = [], [], []
+    for span in spans:
+        for i, row in enumerate(span):
+            end = i - (37 * i) % max(1, 3 * len(span) // 4)  # some time, from none to 11 s
+            end = max(end, SHORTEST)
+            seed = span[max(0, end - SEED) : end]
+            aim = np.zeros(width)
+            aim[moment.LEVEL] = 10 * np.log10(np.mean(10 ** (seed[:, moment.LEVEL] / 10)))
+            now.append(row - aim)
+            before.append(seed.mean(axis=0) - aim)
+            lengths.append(len(seed))
+    if not now:  # too short to say
+        return (0.0,) * width, (1e3,) * width, (0.0,) * width**2
+    usual = np.mean(now, axis=0)
+    off, told = now - usual, before - np.mean(before, axis=0)
+    slope = np.clip((off * told).sum(axis=0) / (np.square(told).sum(axis=0) + 1e-6), 1e-3, 0.98)
+    doubt = np.mean(lengths) * (1 / slope - 1)
+    # Of few moments the variance of each feature is known, not what features have in common.
+    left = off - slope * told
+    own = np.maximum(np.square(left).mean(axis=0), np.concatenate(spans).var(axis=0) / len(left))
+    few = width / (len(left) + width)
+    spread = (1 - few) * (left.T @ left) / len(left) + few * np.diag(own)
+    spread += np.diag(RIDGE * own + 1e-2)
+    precision = np.linalg.inv(spread).ravel()
+    return tuple(usual.tolist()), tuple(doubt.tolist()), tuple(precision.tolist())
 
 
 def level_db(signal: np.ndarray) -> float:

@@ -17,6 +17,7 @@ HOP_SECONDS = 0.016  # from frame to frame, each four hops long
 BANDS = 40  # of the mel scale, up to 8 kHz
 RANGE_DB = 80.0  # below the loudest band of the recordings nothing counts
 COLOURS = 5  # groups of bands
+LEVEL = 1  # which feature is the level against the one that it should have
 
 
 def features(
@@ -25,8 +26,9 @@ def features(
     """Returns float64 `(rows, features)` of the last moment of sounds.
 
     In this order: offset against level, dB; level against the one it should have and against the
-    moment before, dB; logarithms of flux, motion, flatness, sharpest and mean rise; the colour of
-    the spectrum, dB; and of a stereo sound the width of the image, dB.
+    moment before, dB; logarithms of flux, of motion within one moment and within two, of flatness,
+    sharpest and mean rise; the colour of the spectrum, dB; and of a stereo sound the width of the
+    image, dB.
 
     Args:
         sound: `(rows, channels, samples)`, of `SHARE` moments.
@@ -45,13 +47,17 @@ def features(
     power = mel_power(sound, sample_rate)  # (rows, bands, frames)
     count = power.shape[-1] // SHARE
     now, past = power[..., -count:], power[..., -2 * count : -count]
+    long_past = power[..., -3 * count : -2 * count]
     bands = np.maximum(decibels(power[..., -count - 1 :]), top_db - RANGE_DB)
     rise = np.maximum(np.diff(bands, axis=-1), 0.0)  # (rows, bands, frames)
     weight = np.sqrt(now.mean(axis=-1)) + 1e-9
     flux = np.sum(weight * rise.mean(axis=-1), axis=-1) / weight.sum(axis=-1)
-    then = np.maximum(decibels(past.mean(axis=-1)), top_db - RANGE_DB)
-    smooth = np.maximum(decibels(now.mean(axis=-1)), top_db - RANGE_DB)
+    smooth, then, long_ago = (
+        np.maximum(decibels(part.mean(axis=-1)), top_db - RANGE_DB)
+        for part in (now, past, long_past)
+    )
     motion = np.abs(smooth - then).mean(axis=-1)
+    drift = np.abs(smooth - long_ago).mean(axis=-1)
     onset = rise.mean(axis=1)  # (rows, frames)
     shape = smooth - smooth.max(axis=-1, keepdims=True)
     colour = shape.reshape(len(shape), COLOURS, -1).mean(axis=-1)
@@ -61,6 +67,7 @@ def features(
         level - level_before,
         np.log(0.3 + flux),
         np.log(0.5 + motion),
+        np.log(0.5 + drift),
         np.log(0.002 + flatness(last, sample_rate)),
         np.log(0.2 + onset.max(axis=-1)),
         np.log(0.1 + onset.mean(axis=-1)),
@@ -75,7 +82,7 @@ def features(
 
 def count(channels: int) -> int:
     """Returns the number of features."""
-    return 8 + COLOURS + (channels == 2)
+    return 9 + COLOURS + (channels == 2)
 
 
 def mel_power(sound: np.ndarray, sample_rate: int) -> np.ndarray:

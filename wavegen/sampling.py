@@ -133,7 +133,8 @@ class Sampler:
         blocks = -(-wanted // (take.block * take.hop))
         if guard and self.climate:
             candidates = candidates or default_candidates(self.config)
-            parts = take.guarded(blocks, self.climate, candidates, tell)
+            climate = self.climate.near(heard.sound, self.config.sample_rate, heard.level_db)
+            parts = take.guarded(blocks, climate, candidates, tell)
         else:
             parts = take.plain(blocks)
         size = max(1, round(block_seconds * self.config.sample_rate))
