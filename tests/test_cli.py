@@ -56,7 +56,7 @@ def test_train_sample_score_runs_info(place, capsys):
     assert rate == 8000 and signal_.shape == (round(1.25 * 8000), 1)
     recipe = audio.metadata(paths[1])["comment"]
     assert "seed 7 variation 1 temperature 1 top_p 1 engine numba precision " in recipe
-    assert " prime 0.75 after my seed" in recipe
+    assert " candidates 8 prime 0.75 after my seed" in recipe
     assert (place / seed).read_bytes() == before
 
     # The same number makes the same sound; an existing file is not replaced unasked.

@@ -2,11 +2,11 @@
 
 Left alone for long, a model that feeds on its own samples wanders: louder, softer, into noise or
 into silence. Three things keep a take sound. Of several ways to go on for a quarter of a second the
-one is kept that is most like the recordings' own moments after such a seed. The level is held: the temperature gives
-way a little while the last instant, or the last second and a half, is louder than the seed was, and
-comes back when it is softer. And a guard looks for what the recordings never were; when it is
-found, the take goes back one second and is drawn again with other chance. All look at a variation's
-own past only, so it stays the same in any batch.
+one is kept that is most like the moments the recordings have after such a seed. The level is held:
+the temperature gives way a little while the last instant, or the last second and a half, is louder
+than the seed was, and comes back when it is softer. And a guard looks for what the recordings never
+were; when it is found, the take goes back one second and is drawn again with other chance. All look
+at a variation's own past only, so it stays the same in any batch.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from wavegen import __version__, audio, checkpoint, engines
-from wavegen.cli import play
+from wavegen import audio, checkpoint, engines
+from wavegen.cli import naming, play
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed
-from wavegen.errors import AudioError, Error, OutputError, UsageError
+from wavegen.errors import AudioError, Error, UsageError
 from wavegen.sampling import BLOCK_SECONDS, Sampler
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
@@ -112,9 +112,11 @@ def continue_one(
     """Draws all variations of one seed and writes each to its file, block by block."""
     rate, channels = sampler.config.sample_rate, sampler.config.channels
     heard = read_end(seed, rate, channels, arguments.prime, console)
-    paths = [name_of(seed, file, variation, arguments) for variation in range(arguments.count)]
+    paths = [
+        naming.name_of(seed, file, variation, arguments) for variation in range(arguments.count)
+    ]
     for path in paths:
-        refuse(path, seed, arguments.force)
+        naming.refuse(path, seed, arguments.force)
     began = time.monotonic()
     try:
         with contextlib.ExitStack() as stack, console.live("drawing") as live:
@@ -125,7 +127,7 @@ def continue_one(
                         rate,
                         channels,
                         subtype=arguments.subtype or "PCM_16",
-                        metadata=recipe(file, seed, variation, controls, sampler.engine, arguments),
+                        metadata=naming.recipe(file, seed, variation, controls, sampler, arguments),
                         room=ROOM,
                         force=arguments.force,
                     )
@@ -255,57 +257,6 @@ def read_end(
     if np.abs(tail).max() < 1e-4:
         console.warning(f"{audio.shown(seed)}: its end is silent; the model continues silence")
     return tail
-
-
-def name_of(
-    seed: Path | None, file: checkpoint.ModelFile, variation: int, arguments: argparse.Namespace
-) -> Path:
-    """Returns the path of one result."""
-    model = file.path.parent.name if file.path.name == "model.safetensors" else file.path.stem
-    fields = {
-        "seed_name": seed.stem if seed else "silence",
-        "model": model,
-        "seed": arguments.seed,
-        "variation": variation,
-    }
-    try:
-        name = arguments.filename.format(**fields)
-    except (KeyError, IndexError, ValueError) as error:
-        known = ", ".join("{" + field + "}" for field in fields)
-        raise UsageError(
-            f"--filename {arguments.filename!r}: {error}; it may hold {known}"
-        ) from None
-    return Path(arguments.out) / f"{name}.{arguments.format}"
-
-
-def refuse(path: Path, seed: Path | None, force: bool) -> None:
-    """Raises OutputError before anything is drawn if the result may not be written."""
-    if seed is not None and path.exists() and path.samefile(seed):
-        raise OutputError(f"{audio.shown(path)}: would overwrite the seed; choose another -o")
-    if path.exists() and not force:
-        raise OutputError(
-            f"{audio.shown(path)}: exists; add --force to replace it, or another --seed or -o"
-        )
-
-
-def recipe(
-    file: checkpoint.ModelFile,
-    seed: Path | None,
-    variation: int,
-    controls: dict[str, Any],
-    engine: Any,
-    arguments: argparse.Namespace,
-) -> dict[str, str]:
-    """Returns what it takes to make this sound again, for the file's metadata."""
-    settings = {k: v[variation] if isinstance(v, list) else v for k, v in controls.items()}
-    text = f"model {file.sha256[:16]} seed {arguments.seed} variation {variation}"
-    text += "".join(f" {name} {value:g}" for name, value in settings.items())
-    text += f" engine {engine.name} precision {engine.precision}"
-    text += f" sustain {arguments.sustain:g}"
-    text += f" candidates {arguments.candidates}" if arguments.candidates else ""
-    text += "" if arguments.guard else " no-guard"
-    text += f" prime {arguments.prime:g} after {seed.name if seed else 'silence'}"
-    return {"software": f"wavegen {__version__}", "comment": text}
 
 
 def spread(texts: list[str], count: int) -> list[float]:
