@@ -3,7 +3,7 @@ import pytest
 import soundfile as sf
 
 from wavegen import dataset, moment
-from wavegen.climate import Climate, in_a_row, level_db, usual_moments
+from wavegen.climate import Climate, level_db, usual_moments
 
 RATE = 8000
 WIDTH = moment.count(1)
@@ -90,9 +90,9 @@ def test_too_few_moments_leave_all_open(spans):
 
 def test_moments_in_a_row_are_those_of_each_by_itself():
     sound, size = tones(5), round(moment.SECONDS * RATE)
-    rows = in_a_row(sound, RATE, -10.0)
+    rows = moment.in_a_row(sound, RATE, -10.0)
     assert len(rows) == 5 * RATE // size - moment.SHARE + 1
     at = 7 * size
     one = moment.features(sound[None, :, at : at + 3 * size], RATE, np.zeros(1), -10.0)
     np.testing.assert_allclose(rows[7:8], one)
-    assert in_a_row(sound[:, : 3 * size - 1], RATE, -10.0).shape == (0, WIDTH)
+    assert moment.in_a_row(sound[:, : 3 * size - 1], RATE, -10.0).shape == (0, WIDTH)

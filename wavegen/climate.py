@@ -93,7 +93,7 @@ class Climate:
             sample_rate: of the sound, Hz.
             aim_db: its level.
         """
-        found = in_a_row(sound, sample_rate, self.top_db)
+        found = moment.in_a_row(sound, sample_rate, self.top_db)
         if not len(found):
             return self
         found[:, moment.LEVEL] -= max(aim_db, self.top_db - moment.RANGE_DB)
@@ -156,21 +156,7 @@ def described(dataset: Dataset, top_db: float) -> Iterator[np.ndarray]:
     ]
     stride = max(1, -(-len(cuts) * SPAN // STRETCHES))
     for recording, start, stop in cuts[::stride]:
-        yield in_a_row(dataset.signal(recording, start, stop), rate, top_db)
-
-
-def in_a_row(sound: np.ndarray, sample_rate: int, top_db: float) -> np.ndarray:
-    """Returns the features `(moments, features)` of a sound moment after moment."""
-    size = round(moment.SECONDS * sample_rate)
-    views = np.lib.stride_tricks.sliding_window_view(
-        sound, min(moment.SHARE * size, sound.shape[1]), axis=1
-    )[:, ::size]
-    if sound.shape[1] < moment.SHARE * size:
-        views = views[:, :0]
-    rows = np.swapaxes(views, 0, 1)  # (moments, channels, samples)
-    parts = [rows[i : i + 8] for i in range(0, len(rows), 8)]  # a few at a time: memory is bounded
-    found = [moment.features(part, sample_rate, np.zeros(len(part)), top_db) for part in parts]
-    return np.concatenate([np.zeros((0, moment.count(len(sound)))), *found])
+        yield moment.in_a_row(dataset.signal(recording, start, stop), rate, top_db)
 
 
 def usual_moments(spans: list[np.ndarray], channels: int) -> tuple[tuple[float, ...], ...]:

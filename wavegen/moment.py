@@ -85,6 +85,24 @@ def count(channels: int) -> int:
     return 9 + COLOURS + (channels == 2)
 
 
+def in_a_row(sound: np.ndarray, sample_rate: int, top_db: float) -> np.ndarray:
+    """Returns the features `(moments, features)` of a sound moment after moment; levels absolute.
+
+    Args:
+        sound: `(channels, samples)`; shorter than `SHARE` moments it has none.
+        sample_rate: Hz.
+        top_db: the power of the recordings' loudest band.
+    """
+    size, found = round(SECONDS * sample_rate), [np.zeros((0, count(len(sound))))]
+    if sound.shape[1] >= SHARE * size:
+        views = np.lib.stride_tricks.sliding_window_view(sound, SHARE * size, axis=1)[:, ::size]
+        rows = np.swapaxes(views, 0, 1)  # (moments, channels, samples)
+        for start in range(0, len(rows), 8):  # a few at a time: memory is bounded
+            part = rows[start : start + 8]
+            found.append(features(part, sample_rate, np.zeros(len(part)), top_db))
+    return np.concatenate(found)
+
+
 def mel_power(sound: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns the power `(rows, bands, frames)` of mel bands, mean of the channels."""
     hop = max(8, round(HOP_SECONDS * sample_rate))
