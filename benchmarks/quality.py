@@ -8,7 +8,8 @@ A set is a folder with train/ and heldout/. Seeds are 4 s, from places evenly sp
 held-out recording; a recording too short to hold seed and continuation is played on from its end.
 Each continuation is compared with its own recording (`wavegen.likeness`), in level with its seed
 and what really follows. The music that really follows, a constant tone and the network before its
-first step go through the same table. Figures are medians, `clean` counts sounds without a fault.
+first step go through the same table. Figures are medians, `clean` counts sounds without a fault;
+`copied` is how like its nearest second of the training part a second is (`wavegen.nearest`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import numpy as np
 from wavegen import audio, checkpoint, likeness, listing
 from wavegen.cli.display import hushed
 from wavegen.climate import level_db
+from wavegen.nearest import nearest_seconds
 from wavegen.sampling import Sampler
 
 SEED_SECONDS = 4.0
@@ -147,6 +149,7 @@ def trained(options: argparse.Namespace, scratch: str) -> Iterator[tuple[Path, P
             for minutes in options.minutes:
                 name = f"{folder.name}-{preset}-{minutes:g}"
                 command = ["train", str(folder / "train"), "--preset", preset, "--name", name]
+                command += ["--arch", options.arch]
                 command += ["--runs", scratch, "--for", f"{minutes:g}m", "--sample-seconds", "1"]
                 wavegen(*command)
                 yield folder, Path(scratch) / name / "model.safetensors"
@@ -159,7 +162,10 @@ def untrained(file: checkpoint.ModelFile, folder: str) -> checkpoint.ModelFile:
         from wavegen.heldout import Yardsticks
     arrays = checkpoint.part_of(file.tensors, "baselines/")
     model = models.FAMILIES[file.family](file.config)
-    model.start_from(Yardsticks.from_arrays(file.config, arrays).baselines)
+    model.start_from(Yardsticks.from_arrays(file.config, arrays).baselines, [])
+    for name, variable in models.named_weights(model).items():
+        if not variable.trainable:
+            variable.assign(file.tensors[name])
     path = Path(folder) / "untrained.safetensors"
     models.save(path, model, arrays, {"climate": file.extra.get("climate")})
     return checkpoint.read_model(path)
@@ -177,14 +183,14 @@ def row(who: str, found: list[likeness.Likeness], **facts: Any) -> dict[str, Any
 
 def drawn(
     who: str, file: checkpoint.ModelFile, spots: list[Place], options: argparse.Namespace
-) -> list[likeness.Likeness]:
-    """Returns how a model's continuations compare; they are written to --out, if given."""
-    sampler, found = Sampler(file), []
+) -> list[np.ndarray]:
+    """Returns a model's continuations; they are written to --out, if given."""
+    sampler, found = Sampler(file), list[np.ndarray]()
     for number, spot in enumerate(spots):
         heard = sampler.listen(spot.seed, SEED_SECONDS)
         blocks = list(sampler.stream(heard, options.seconds, first_variation=number))
         sound = np.concatenate(blocks, axis=-1)[0, :, sampler.codec.delay_samples :]
-        found.append(spot.compare(sound))
+        found.append(sound)
         if options.out:
             name = f"{spot.recording.name}-{who}-{number}.wav".replace(" ", "-")
             audio.write(options.out / name, sound, file.config.sample_rate, force=True)
@@ -196,6 +202,18 @@ def tone(spot: Place) -> np.ndarray:
     time = np.arange(15 * spot.recording.sample_rate) / spot.recording.sample_rate
     level = np.sqrt(2 * np.mean(np.square(spot.music)))
     return level * np.sin(2 * np.pi * 220 * time)[None].repeat(len(spot.music), axis=0)
+
+
+def judged(
+    who: str, spots: list[Place], sounds: list[np.ndarray], folder: Path, **facts: Any
+) -> dict[str, Any]:
+    """Returns the row of sounds, each of one of the places of a set."""
+    rate = spots[0].recording.sample_rate
+    taught = [each.signal for each in heldout(folder / "train", rate, len(sounds[0]))]
+    alike = [nearest_seconds(sound, taught, rate) for sound in sounds]
+    copied = float(np.median([each.similarity for found in alike for each in found]))
+    found = [spot.compare(sound) for spot, sound in zip(spots, sounds, strict=True)]
+    return row(who, found, copied=copied, **facts)
 
 
 def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -213,12 +231,15 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             models = {f"{path.parent.name} {file.extra.get('seconds', 0) / 60:.0f} min": file}
             if (folder, repr(file.config)) not in known:
                 known.add((folder, repr(file.config)))
-                yield row(f"{name} music", [spot.compare(spot.music) for spot in spots])
-                yield row(f"{name} tone", [spot.compare(tone(spot)) for spot in spots])
+                for who, sounds in (
+                    ("music", [spot.music for spot in spots]),
+                    ("tone", [tone(spot) for spot in spots]),
+                ):
+                    yield judged(f"{name} {who}", spots, sounds, folder)
                 models = {f"{name} untrained": untrained(file, scratch)} | models
             for who, model in models.items():
-                found = drawn(who, model, spots, options)
-                yield row(who, found, score=held_out_cost(model, music))
+                cost = held_out_cost(model, music)
+                yield judged(who, spots, drawn(who, model, spots, options), folder, score=cost)
 
 
 def line(row: dict[str, Any]) -> str:
@@ -227,6 +248,7 @@ def line(row: dict[str, Any]) -> str:
     bits = f"{score['mean']:.3f} ({score['low']:.3f} .. {score['high']:.3f})" if score else ""
     numbers = "".join("        -" if row[name] is None else f"{row[name]:9.2f}" for name in COLUMNS)
     faults = ", ".join(f"{fault} {count}" for fault, count in row["faults"].items())
+    numbers += f"{row['copied']:9.2f}" if "copied" in row else "        -"
     return f"{row['who'][-40:]:40}{bits:>24}{numbers}{row['clean']:6}/{row['count']:<5}{faults}"
 
 
@@ -237,6 +259,7 @@ def main() -> None:
     add("--sets", type=Path, nargs="+", required=True, help="folders with train/ and heldout/")
     add("--minutes", type=float, nargs="+", default=[20.0], help="to train for (20)")
     add("--presets", nargs="+", default=["small"], help="to train (small)")
+    add("--arch", default="wavenet", help="family to train (wavenet)")
     add("--runs", nargs="+", help="runs that are there, one for each of the sets")
     add("--folder", type=Path, help="judge these sounds instead")
     add("--count", type=int, default=8, help="continuations (8)")
@@ -245,6 +268,7 @@ def main() -> None:
     add("--json", type=Path, help="file to write all figures to")
     options, rows = parser.parse_args(), []
     heads = [name.removesuffix("_seconds").removesuffix("_db")[:8] for name in COLUMNS]
+    heads.append("copied")
     print(f"{'':40}{'bits or nats':>24}{''.join(f'{head:>9}' for head in heads)}   clean")
     for one in table(options):
         rows.append(one)

@@ -22,12 +22,14 @@ SMALL = {
     "wavenet": dict(cycles=2, layers_per_cycle=3, residual_channels=8, gate_channels=8)
     | dict(skip_channels=12, post_channels=12, levels=32, mixtures=3)
     | dict(predictor_order=24, predictor_hop=16, predictor_memory=0.01),
-    "spectral_lstm": dict(n_fft=32, hop_length=16, layers=2, units=8),
+    "spectral_lstm": dict(n_fft=32, hop_length=16, layers=2, units=8)
+    | dict(codes=6, bands=8, renderer_units=8, timbre_seconds=0.1),
 }
 ONCE = [  # each family and head once
     ("wavenet", {"channels": 2}),
     ("wavenet", {"head": "softmax", "predictor_order": 0}),
-    ("spectral_lstm", {}),
+    ("spectral_lstm", {"channels": 2}),
+    ("spectral_lstm", {"head": "student_t"}),
     ("spectral_lstm", {"head": "mse"}),
 ]
 VARIANTS = [
@@ -37,7 +39,8 @@ VARIANTS = [
     ("wavenet", {"head": "softmax"}),
     ("wavenet", {"head": "softmax", "channels": 2}),
     ("wavenet", {"head": "softmax", "kernel_size": 3, "levels": 64}),
-    ("spectral_lstm", {"channels": 1}),
+    ("spectral_lstm", {}),
+    ("spectral_lstm", {"head": "student_t", "channels": 2}),
 ]
 if os.environ.get("KERAS_BACKEND") == "jax":  # the code is the same
     VARIANTS = ONCE
@@ -70,6 +73,8 @@ def make_model(family, seed=0, **fields):
         taps[:2] = 1.2, -0.4
         model.predictor.whitening.assign(taps)
         model.predictor.bounds.assign([0.6, 1e-3, 0.5])
+    if family == "spectral_lstm":
+        model.head.start_from(list(make_frames(model, batch=3, time=40, seed=2)))
     return model
 
 

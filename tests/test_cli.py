@@ -236,8 +236,10 @@ def test_spectral_run_with_its_own_flags(place, capsys):
     assert run("sample", "my seed é.wav", "-t", "0.5", "--seed", "1", "--format", "flac") == 0
     path = capsys.readouterr().out.strip().split("\n")[-1]
     assert audio.info(path).channels == 2 and audio.info(path).frames == 12000
-    assert run("sample", "my seed é.wav", "--top-p", "0.9") == 2
-    assert "no top-p" in capsys.readouterr().err
+    turned = ["--top-p", "0.9", "--noisiness", "0.5", "--seed", "1", "-t", "0.5"]
+    assert run("sample", "my seed é.wav", *turned, "--force") == 0
+    path = capsys.readouterr().out.strip().split("\n")[-1]
+    assert "noisiness 0.5" in audio.metadata(path)["comment"]
     assert run("score", "my seed é.wav", "--json") == 0
     scores = json.loads(capsys.readouterr().out)[0]["scores"]
     assert {score["unit"] for score in scores} == {"nats per coefficient"}

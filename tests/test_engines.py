@@ -12,6 +12,7 @@ from conftest import VARIANTS, make_config, make_frames, make_model, variant_nam
 from wavegen import engines
 from wavegen.codec import codec_of
 from wavegen.engines.numba_cpu import Lanes, NumbaCPU, weight_shapes
+from wavegen.engines.numba_spectral import NumbaSpectral
 from wavegen.errors import CheckpointError, UsageError
 from wavegen.models import named_weights
 
@@ -108,8 +109,8 @@ def make(request):
 
     def made(model, engine=one_engine):
         name, precision = request.param
-        if name == "numba" and type(model).family != "wavenet":
-            pytest.skip("draws only a wavenet")
+        if name == "numba" and not engines.is_compiled(model.config):
+            pytest.skip("draws no spectral baseline")
         return engine(model, name, precision)
 
     return made
@@ -384,12 +385,13 @@ def test_cores_change_no_bit(precision):
 
 
 def test_the_fastest_engine_is_chosen_and_others_are_refused():
-    wavenet, lstm = make_model("wavenet"), make_model("spectral_lstm")
+    wavenet, lstm = make_model("wavenet"), make_model("spectral_lstm", head="mse")
     assert isinstance(engines.make(wavenet), NumbaCPU)
+    assert isinstance(engines.make(make_model("spectral_lstm")), NumbaSpectral)
     assert type(engines.make(lstm)).__name__ == "Reference"
     for model, words, arguments in (
         (wavenet, "did you mean numba", ["numb"]),
-        (lstm, "draws a wavenet", ["numba"]),
+        (lstm, "draws a wavenet, or a spectral_lstm with codes", ["numba"]),
         (wavenet, "there are float32, bfloat16, int8", ["numba", "int4"]),
         (wavenet, "reference engine has no int8", ["reference", "int8"]),
     ):
@@ -415,16 +417,16 @@ def test_a_file_whose_weights_do_not_fit_is_refused_in_one_line(tmp_path):
             engines.make(dataclasses.replace(file, tensors=spoiled), "numba")
 
 
-def test_the_fast_engine_imports_nothing_of_the_rest_or_of_keras():
+@pytest.mark.parametrize("package", ["numba_cpu", "numba_spectral"])
+def test_a_fast_engine_imports_nothing_of_the_rest_or_of_keras(package):
     text = "".join(
-        path.read_text("utf-8")
-        for path in (Path(engines.__file__).parent / "numba_cpu").glob("*.py")
+        path.read_text("utf-8") for path in (Path(engines.__file__).parent / package).glob("*.py")
     )
     imported = {
         line.split()[1] for line in text.split("\n") if line.startswith(("import ", "from "))
     }
     own = {name for name in imported if name.startswith("wavegen")}
-    assert own and all(name.startswith("wavegen.engines.numba_cpu") for name in own)
+    assert own and all(name.startswith("wavegen.engines.numba_") for name in own)
     assert not {name.split(".")[0] for name in imported} & {"keras", "tensorflow", "jax"}
 
 

@@ -308,3 +308,12 @@ def test_texture_is_the_distance_of_gaussians(measured):
     wide = changed(measured, covariance=25.0 * np.eye(count))
     narrow = changed(measured, covariance=4.0 * np.eye(count))
     assert compare(wide, [narrow]).texture_db == pytest.approx(5 - 2)
+
+
+def test_two_equal_channels_have_a_width_whatever_rounding_says():
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        one = 0.1 * np.random.default_rng(seed).standard_normal(16000)
+        assert measure(np.stack([one, one]).astype("float32"), 16000).side_db == -60
+    one = 0.1 * rng.standard_normal(16000)
+    assert measure(np.stack([one, -one]).astype("float32"), 16000).side_db == 60

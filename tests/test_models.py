@@ -9,7 +9,8 @@ from scipy.special import expit, log_softmax, logsumexp
 from wavegen.cli.info import parameters
 from wavegen.codec import codec_of
 from wavegen.models import FAMILIES, heads, predictor
-from wavegen.models.spectral_lstm import DEGREES, inside
+from wavegen.models.frames import frames_of, parts_of
+from wavegen.models.resonator import DEGREES, inside
 
 WAVENETS = [variant for variant in VARIANTS if variant[0] == "wavenet"]
 STEREO = [("wavenet", {"channels": 2}), ("wavenet", {"channels": 2, "head": "softmax"})]
@@ -253,27 +254,27 @@ def test_at_temperature_zero_chance_has_no_say(wavenet):
 
 def test_spectral_draw_has_the_density_it_claims():
     """The squared distance from the mean, in scales, is that of a bivariate Student-t."""
-    model = make_model("spectral_lstm")
+    model = make_model("spectral_lstm", head="student_t")
     frames = make_frames(model, batch=1, time=4)
     y = np.asarray(model.step(frames, model.initial_state(1))[0])[:, -1:]
     count = 2000
     noise = np.random.default_rng(0).random((count, 1, *model.config.noise_shape)).astype("float32")
-    drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, np.float32(1.0)))
-    mean, log_scale = (np.asarray(a) for a in model.density(y))
-    distance = np.asarray(model.parts(drawn)) - mean
+    drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, temperature=np.float32(1.0)))
+    mean, log_scale = (np.asarray(a) for a in model.head.density(y))
+    distance = np.asarray(parts_of(drawn, 1)) - mean
     square = (distance**2).sum(2) / np.exp(2 * log_scale)
     for quantile in (0.25, 0.5, 0.9, 0.99):
         wanted = DEGREES * ((1 - quantile) ** (-2 / DEGREES) - 1)
         assert abs(np.mean(square < wanted) - quantile) < 0.01
-    still = np.asarray(model.draw(y, noise[:1], np.float32(0.0)))
-    np.testing.assert_allclose(np.asarray(model.parts(still)), mean, atol=1e-6)
+    still = np.asarray(model.draw(y, noise[:1], temperature=np.float32(0.0)))
+    np.testing.assert_allclose(np.asarray(parts_of(still, 1)), mean, atol=1e-6)
 
 
 def test_spectral_density_integrates_to_one():
-    model = make_model("spectral_lstm")
+    model = make_model("spectral_lstm", head="student_t")
     frames = make_frames(model, batch=1, time=4)
     y = model.step(frames, model.initial_state(1))[0][:, -1:]
-    mean, log_scale = (np.asarray(a) for a in model.density(y))
+    mean, log_scale = (np.asarray(a) for a in model.head.density(y))
     # Integrate over the plane of one coefficient, the others at their means, where they cost a
     # known constant.
     k, s = 3, float(np.exp(log_scale[0, 0, 3]))
@@ -284,9 +285,9 @@ def test_spectral_density_integrates_to_one():
     points[0, :, 0, k] += x.ravel()
     points[0, :, 1, k] += z.ravel()
     total = np.asarray(
-        model.log_prob(ops.repeat(y, x.size, 1), model.frames(ops.convert_to_tensor(points)))
+        model.log_prob(ops.repeat(y, x.size, 1), frames_of(ops.convert_to_tensor(points), 1))
     )[0, :, 0]
-    n = model.coefficients
+    n = model.head.coefficients
     others = sum(-np.log(2 * np.pi) - 2 * log_scale[0, 0, j] for j in range(n) if j != k)
     density = np.exp(total * n - others).reshape(x.shape)
     assert abs((density * weight[:, None] * weight[None]).sum() - 1) < 0.02
@@ -301,14 +302,14 @@ def test_poles_lie_inside_the_unit_circle_whatever_the_network_says():
 
 def test_resonator_continues_a_decaying_tone():
     """Poles p and 0 give now * p: the mean of a pure tone is its next frame."""
-    model = make_model("spectral_lstm")
-    n = model.coefficients
+    model = make_model("spectral_lstm", head="student_t")
+    n = model.head.coefficients
     raw = np.zeros((1, 1, 4, n), "float32")
     raw[0, 0, :2] = np.array([[1.0 - 2.0], [2.0]])  # on top of the start (2, 0)
     pole = np.asarray(inside(ops.convert_to_tensor(np.array([[1.0], [2.0]], "float32"))))
     pole = complex(*pole[:, 0])
     now = np.random.default_rng(1).standard_normal((1, 1, 2, n)).astype("float32")
-    mean = np.asarray(model.resonate(raw, np.zeros_like(now), now))
+    mean = np.asarray(model.head.resonate(raw, np.zeros_like(now), now))
     wanted = pole * (now[0, 0, 0] + 1j * now[0, 0, 1])
     np.testing.assert_allclose(mean[0, 0, 0] + 1j * mean[0, 0, 1], wanted, atol=1e-5)
 
@@ -316,7 +317,11 @@ def test_resonator_continues_a_decaying_tone():
 def test_parts_and_frames_are_inverse():
     model = make_model("spectral_lstm", channels=2)
     frames = make_frames(model)
-    assert np.array_equal(np.asarray(model.frames(model.parts(frames))), frames)
+    parts = parts_of(ops.convert_to_tensor(frames), 2)
+    assert np.array_equal(np.asarray(frames_of(parts, 2)), frames)
+    n = model.config.n_fft // 2
+    z = frames.reshape(*frames.shape[:2], 2, 2, n)
+    assert np.array_equal(np.asarray(parts)[:, :, 1, n + 3], z[:, :, 1, 1, 3])
 
 
 def test_parameters_are_counted_without_building(model):

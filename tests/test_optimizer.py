@@ -5,6 +5,7 @@ from conftest import make_frames, make_model
 
 from wavegen import optimizer
 from wavegen.config import TrainSettings, build
+from wavegen.feed import disturbed
 
 
 def settings(**fields):
@@ -69,8 +70,9 @@ def test_training_step_lowers_the_loss(model):
     frames = make_frames(model, batch=2, time=17)
     valid, reset = np.ones((2, 16), "float32"), np.ones(2, bool)
     losses, state = [], model.initial_state(2)
+    bad = disturbed(model.config, settings(batch=2, window=16, dropout=0.1), 0)
     for _ in range(30):
-        learner, loss, _, _ = step(learner, np.float32(3e-3), frames, valid, reset, state)
+        learner, loss, _, _ = step(learner, np.float32(3e-3), frames, valid, reset, bad, state)
         losses.append(float(loss))
     assert losses[-1] < losses[0] - 0.02
     assert not np.array_equal(np.asarray(learner.weights), np.asarray(learner.average))
@@ -84,9 +86,10 @@ def test_state_is_carried_and_reset_row_by_row():
     valid = np.ones((2, 8), "float32")
     zero = np.float32(0)
     blank = model.initial_state(2)
-    _, _, _, carried = step(optimizer.begin(layout), zero, frames, valid, np.ones(2, bool), blank)
+    begun = optimizer.begin(layout)
+    _, _, _, carried = step(begun, zero, frames, valid, np.ones(2, bool), None, blank)
     reset = np.array([True, False])
-    *_, after = step(optimizer.begin(layout), zero, frames, valid, reset, carried)
+    *_, after = step(begun, zero, frames, valid, reset, None, carried)
     _, by_hand = model.step(frames[:, :-1], optimizer.renewed(model, carried, reset))
     for a, b in zip(keras.tree.flatten(after), keras.tree.flatten(by_hand), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5)

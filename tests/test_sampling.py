@@ -67,7 +67,9 @@ def test_temperature_is_one_or_one_for_each(sampler):
 
 def test_a_control_the_family_lacks_is_refused():
     with pytest.raises(UsageError, match="no top-p; it has temperature"):
-        Sampler(make_model("spectral_lstm")).generate(SEED[:1], 0.1, top_p=0.5)
+        Sampler(make_model("spectral_lstm", head="mse")).generate(SEED[:1], 0.1, top_p=0.5)
+    with pytest.raises(UsageError, match="no noisiness; it has temperature, top_p"):
+        Sampler(make_model("wavenet")).generate(SEED[:1], 0.1, noisiness=0.5)
     with pytest.raises(UsageError, match="is not an engine"):
         Sampler(make_model("wavenet"), "warp")
 

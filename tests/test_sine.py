@@ -23,7 +23,7 @@ def frequency(signal, rate):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", FLAGS)
-@pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("rate", [16000, 44100])
 def test_a_tone_comes_back_at_its_pitch(arch, rate, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WAVEGEN_CACHE", str(tmp_path / "cache"))

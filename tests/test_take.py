@@ -65,15 +65,15 @@ class Plain:
         return np.swapaxes(frames, 1, 2), state
 
 
-def sampler(engine, held=True):
-    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=held)
+def sampler(engine):
+    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=True)
     return SimpleNamespace(config=config, codec=Plain(), engine=engine)
 
 
 def take(engine, rows=range(1), held=True):
     sound = 10 ** (-35 / 20) * np.sqrt(2) * np.sin(np.arange(2 * RATE) * 0.2 * np.pi)
     heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0, sound[None].astype("float32"))
-    return Take(sampler(engine, held), heard, rows, 5, {"temperature": 1.0}, held=held)
+    return Take(sampler(engine), heard, rows, 5, {"temperature": 1.0}, held=held)
 
 
 def blocks(seconds):
@@ -257,3 +257,15 @@ def test_moments_of_a_stereo_sound_know_its_width():
     assert abs(found[0, -1]) < 1 and found[1, -1] < -20
     mono = moment.features(rows[:, :1], 8000, np.zeros(2), 0.0)
     assert mono.shape == (2, moment.count(1)) and np.allclose(mono[0], mono[1])
+
+
+def test_a_spectral_model_draws_a_moment_at_a_time():
+    """Nothing leads its temperature within a moment, and each call of its engine costs."""
+    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=False)
+    begun = SimpleNamespace(config=config, codec=Plain(), engine=Wanderer(0.0))
+    sound = 0.01 * np.ones((1, 2 * RATE), "float32")
+    heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0, sound)
+    taken = Take(begun, heard, range(1), 5, {"temperature": 1.0}, held=True)
+    assert (taken.block, taken.moment, taken.held) == (240, 1, False)
+    parts = list(taken.plain(3))
+    assert [part.shape for part in parts] == [(1, 1, 240)] * 3

@@ -19,7 +19,7 @@ import numpy as np
 from wavegen.dataset import Dataset
 from wavegen.errors import AudioError, UsageError
 
-PURPOSES = {"streams": 2, "augment": 3}  # each its own sequence of numbers
+PURPOSES = {"streams": 2, "augment": 3, "disturb": 4}  # each its own sequence of numbers
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def streams(
     steps = -(-total // batch)
     epoch, place = divmod(step, steps)
     order, offsets = _epoch(seed, epoch, len(table))
-    numbers = _generator(seed, "augment", epoch).random((len(table), 3)) if augment else None
+    numbers = generator(seed, "augment", epoch).random((len(table), 3)) if augment else None
     ends = np.cumsum(counts[order])
     turn = int(offsets[-1] * total) if offset else 0
     signal = np.zeros((batch, dataset.channels, context + (length + 1) * frame_samples), np.float32)
@@ -166,7 +166,8 @@ def _chunk_counts(lengths: np.ndarray, length: int, frame_samples: int) -> np.nd
     return -(-(-(-lengths // frame_samples) - 1) // length)
 
 
-def _generator(seed: int, purpose: str, number: int) -> np.random.Generator:
+def generator(seed: int, purpose: str, number: int) -> np.random.Generator:
+    """Returns a generator of its own for a seed, a purpose and an epoch's or step's number."""
     counter = np.array([0, 0, number, PURPOSES[purpose]], np.uint64)  # the low words count up
     key = np.array([seed % 2**64, 0], np.uint64)
     return np.random.Generator(np.random.Philox(counter=counter, key=key))
@@ -175,8 +176,8 @@ def _generator(seed: int, purpose: str, number: int) -> np.random.Generator:
 @lru_cache(maxsize=8)
 def _epoch(seed: int, epoch: int, segments: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns an epoch's order of the segments, and a uniform for each and for all of them."""
-    generator = _generator(seed, "streams", epoch)
-    offsets, order = generator.random(segments + 1), generator.permutation(segments)
+    chance = generator(seed, "streams", epoch)
+    offsets, order = chance.random(segments + 1), chance.permutation(segments)
     order.flags.writeable = offsets.flags.writeable = False
     return order, offsets
 

@@ -197,4 +197,5 @@ def codec_of(config: Config) -> Any:
         if config.head == "logistic":
             return PCM16(config.channels)
         return MuLaw(config.levels, config.channels)
-    return STFT(config.n_fft, config.hop_length, config.channels, config.stereo)
+    labels = int(config.head == "codes")
+    return STFT(config.n_fft, config.hop_length, config.channels, config.stereo, labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ def bounded(default: Any, low: float, high: float, help: str, choices: tuple = (
 class WaveNetConfig:
     """A dilated causal CNN over samples (van den Oord et al. 2016, arXiv:1609.03499)."""
 
-    controls: ClassVar[dict[str, float]] = {"temperature": 1.0, "top_p": 1.0}  # of drawing
+    controls: ClassVar[dict[str, float]] = {"temperature": 1.0, "top_p": 1.0}  # while drawing
     level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (right is drawn given left)")
@@ -84,8 +85,6 @@ class WaveNetConfig:
 class SpectralLSTMConfig:
     """A stateful LSTM over real/imaginary STFT frames."""
 
-    # At temperature 1 the heavy tails of all coefficients drown the tones.
-    controls: ClassVar[dict[str, float]] = {"temperature": 0.7}
     level_is_held: ClassVar[bool] = False
     sample_rate: int = bounded(22050, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
@@ -97,12 +96,40 @@ class SpectralLSTMConfig:
     layers: int = bounded(2, 1, 16, "LSTM layers")
     units: int = bounded(256, 1, 8192, "width of each LSTM layer")
     head: str = bounded(
-        "student_t",
+        "codes",
         0,
         0,
-        "student_t draws from a heavy-tailed density; mse gives its mean, the baseline that hums",
-        ("student_t", "mse"),
+        "codes draws what a frame is like, then the frame; student_t every bin for itself; mse "
+        "gives its mean, the baseline that hums",
+        ("codes", "student_t", "mse"),
     )
+    codes: int = bounded(256, 2, 8192, "kinds of frames that are told apart")
+    bands: int = bounded(96, 4, 512, "mel bands a channel that a code is of")
+    timbre_seconds: float = bounded(8.0, 0.1, 600.0, "how long colour and level of late last, s")
+    renderer_units: int = bounded(256, 1, 8192, "width of what makes a frame of its code")
+
+    @property
+    def controls(self) -> dict[str, float]:
+        """What the user can turn while drawing, and where it stands."""
+        if self.head == "codes":
+            return {"temperature": 1.0, "top_p": 1.0, "noisiness": 0.5}
+        return {"temperature": 0.7}  # at 1 the heavy tails of all coefficients drown the tones
+
+    @property
+    def band_of(self) -> tuple[int, ...]:
+        """Number of the mel band (O'Shaughnessy 1987) that each coefficient of a channel is in.
+
+        Bands are even in mel from 0 to half the sample rate; one so narrow that no coefficient
+        falls into it has no number.
+        """
+        top = math.log1p(self.sample_rate / 2 / 700)
+        width = self.sample_rate / self.n_fft  # Hz
+        places = [
+            int(self.bands * math.log1p((k + 0.5) * width / 700) / top)
+            for k in range(self.n_fft // 2)
+        ]
+        numbers = {place: number for number, place in enumerate(sorted(set(places)))}
+        return tuple(numbers[place] for place in places)
 
     @property
     def receptive_field(self) -> int:
@@ -116,8 +143,8 @@ class SpectralLSTMConfig:
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Uniforms that one frame takes: a radius and an angle a complex coefficient."""
-        return (self.channels * self.n_fft // 2, 2)
+        """Uniforms that one frame takes: two a complex coefficient, and two for its code."""
+        return (self.channels * self.n_fft // 2 + (self.head == "codes"), 2)
 
     def sustained(self, factor: float) -> SpectralLSTMConfig:
         """Returns itself: there is no predictor to listen longer."""
@@ -140,12 +167,15 @@ class TrainSettings:
     gain_db: float = bounded(6.0, 0.0, 24.0, "random gain of the recordings, +-dB")
     polarity: bool = bounded(True, 0, 1, "turn the wave upside down at random")
     channel_swap: bool = bounded(True, 0, 1, "swap left and right at random")
+    dropout: float = bounded(0.25, 0.0, 0.9, "share of the LSTM's numbers left out (head codes)")
+    slips: float = bounded(0.1, 0.0, 0.9, "share of codes heard wrong in training (head codes)")
     rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
 
 
 # A predictor fitted to drawn sound follows the noise that was drawn: while drawing it listens so
 # much longer than when it learned, and tones ring as they should.
 SUSTAIN = 3.0
+EMBEDDING = 128  # numbers that a code of a spectral LSTM becomes
 
 Config = WaveNetConfig | SpectralLSTMConfig
 CONFIGS: dict[str, type] = {"wavenet": WaveNetConfig, "spectral_lstm": SpectralLSTMConfig}
@@ -174,13 +204,19 @@ PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     },
     "spectral_lstm": {
         "tiny": (
-            dict(channels=1, n_fft=256, hop_length=128, layers=1, units=32),
-            dict(batch=8, window=32, learning_rate=4e-3, warmup_steps=20, ema=0.99),
+            dict(channels=1, n_fft=512, hop_length=256, layers=1, units=64)
+            | dict(codes=64, bands=48, renderer_units=64),
+            dict(batch=16, window=32, learning_rate=4e-3, warmup_steps=20, ema=0.99, gain_db=0.0),
         ),
-        "small": ({}, dict(batch=16, window=64, learning_rate=1e-3)),
+        "small": ({}, dict(batch=64, window=32, ema=0.995, warmup_steps=50, gain_db=0.0)),
+        "fullband": (
+            dict(sample_rate=44100, n_fft=2048, hop_length=1024),
+            dict(batch=64, window=32, ema=0.995, warmup_steps=50, gain_db=0.0),
+        ),
         "base": (
-            dict(sample_rate=44100, n_fft=2048, hop_length=1024, layers=3, units=1024),
-            dict(batch=64, window=128, learning_rate=5e-4, warmup_steps=500),
+            dict(sample_rate=44100, n_fft=2048, hop_length=1024, layers=3, units=1024)
+            | dict(codes=1024, renderer_units=1024),
+            dict(batch=128, window=64, learning_rate=5e-4, warmup_steps=500, gain_db=0.0),
         ),
     },
 }

@@ -5,6 +5,7 @@ A batch is a pure function of the step's number, so a run's place in its data is
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -15,6 +16,16 @@ from wavegen.codec import codec_of
 from wavegen.config import TrainSettings
 from wavegen.dataset import Dataset
 
+NOISE_DB = (-60.0, -8.0)  # of what a frame's band has, in each of real and imaginary part
+
+
+class Disturbed(NamedTuple):
+    """What a spectral LSTM has to bear in training, so that it does not learn by heart."""
+
+    codes: np.ndarray  # int32 (batch, window): codes to hear instead, -1 for the true one
+    masks: np.ndarray  # float32 (layers + 1, batch, 1, units): dropout, the same along a window
+    noise: np.ndarray  # float32 (batch, window + 1, 2, coefficients), of their bands' RMS
+
 
 class Feed(NamedTuple):
     """One step's input."""
@@ -22,6 +33,7 @@ class Feed(NamedTuple):
     frames: np.ndarray  # (batch, window + 1, features)
     valid: np.ndarray  # float32 (batch, window): 1 where a predicted frame counts
     reset: np.ndarray  # bool (batch,): rows that begin from silence
+    disturbed: Disturbed | None  # where the model learns to bear it
 
 
 def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> Feed:
@@ -48,7 +60,35 @@ def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> F
     past, body = np.split(cut.signal, [codec.delay_samples], axis=-1)
     state = codec.encode_initial((settings.batch,), frame=cut.frame, past=past)
     frames, _ = codec.encode_step(body, state)
-    return Feed(frames, cut.valid.astype("float32"), cut.reset)
+    return Feed(frames, cut.valid.astype("float32"), cut.reset, disturbed(config, settings, step))
+
+
+def disturbed(config: Any, settings: TrainSettings, step: int) -> Disturbed | None:
+    """Returns what disturbs one step; None for a model that knows no codes.
+
+    Masks follow Gal and Ghahramani 2016 (arXiv:1512.05287): one for all frames of a window.
+    """
+    if getattr(config, "head", "") != "codes":
+        return None
+    rng = batches.generator(settings.rng_seed, "disturb", step)
+    shape = (settings.batch, settings.window)
+    slips = rng.random(shape) < settings.slips
+    codes = np.where(slips, rng.integers(0, config.codes, shape), -1).astype("int32")
+    kept = rng.random((config.layers + 1, settings.batch, 1, config.units)) >= settings.dropout
+    coefficients = config.channels * config.n_fft // 2
+    loudness_db = rng.uniform(*NOISE_DB, (settings.batch, settings.window + 1, 1, 1))
+    table = normals()
+    start = int(rng.integers(len(table)))
+    size = (settings.batch, settings.window + 1, 2, coefficients)
+    noise = np.resize(np.roll(table, start), size) * (10 ** (loudness_db / 20)).astype("float32")
+    masks = (kept / (1 - settings.dropout)).astype("float32")
+    return Disturbed(codes, masks, noise.astype("float32"))
+
+
+@functools.cache
+def normals() -> np.ndarray:
+    """Returns a million normally distributed numbers: to draw them anew each step takes long."""
+    return batches.generator(0, "disturb", 0).standard_normal(2**20).astype("float32")
 
 
 class Prefetch:

@@ -100,7 +100,8 @@ class FrameBaselines:
 
 
 def complex_frames(frames: np.ndarray, channels: int) -> np.ndarray:
-    """Returns complex64 `(frames, channels, coefficients)` from flat real features."""
+    """Returns complex64 `(frames, channels, coefficients)` from flat real features; labels go."""
+    frames = frames[:, : frames.shape[1] // (2 * channels) * 2 * channels]
     split = frames.reshape(len(frames), channels, 2, -1)
     return split[:, :, 0] + 1j * split[:, :, 1]
 

@@ -121,7 +121,7 @@ def measure(signal: np.ndarray, sample_rate: int) -> Measures:
     if len(signal) == 2:
         (left, both), (_, right) = signal @ signal.T + 1e-9 * np.eye(2)
         ratio = (left + right - 2 * both) / (left + right + 2 * both)
-        side_db = float(np.clip(10 * np.log10(ratio), -60, 60))
+        side_db = float(np.clip(10 * np.log10(np.maximum(ratio, 1e-9)), -60, 60))
         correlation = float(both / np.sqrt(left * right))
     return Measures(
         rms_db=float(20 * np.log10(rms)),

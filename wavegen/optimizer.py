@@ -18,6 +18,7 @@ from keras import ops
 
 from wavegen import backend
 from wavegen.config import TrainSettings
+from wavegen.feed import Disturbed
 from wavegen.streaming import pure
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-8
@@ -64,6 +65,12 @@ class Layout:
             for v in self.model.variables
         ]
 
+    def fix(self, values: list[np.ndarray]) -> None:
+        """Puts values into the model's weights that are not trained."""
+        for variable, value in zip(self.model.non_trainable_variables, values, strict=True):
+            variable.assign(value)
+        self.fixed = values
+
     def assign(self, vector: np.ndarray) -> None:
         """Puts a vector's values into the model."""
         at = 0
@@ -105,27 +112,35 @@ def update(
 
 
 def training_step(layout: Layout, settings: TrainSettings) -> Callable:
-    """Returns the compiled `f(learner, rate, frames, valid, reset, state)`.
+    """Returns the compiled `f(learner, rate, frames, valid, reset, disturbed, state)`.
 
     It returns (learner, loss, gradient norm, state). frames are `(batch, time + 1, features)`: the
     model steps over all but the last and is judged on all but the first; valid is float32
-    `(batch, time)`; rows where the bool `reset` `(batch,)` is set begin from silence.
+    `(batch, time)`; rows where the bool `reset` `(batch,)` is set begin from silence; disturbed is
+    a `feed.Disturbed` or None.
     """
     step, loss_of = pure(layout.model, "step"), pure(layout.model, "compute_loss")
 
-    def loss(weights: Any, frames: Any, valid: Any, state: Any) -> tuple[Any, Any]:
+    def loss(weights: Any, frames: Any, valid: Any, disturbed: Any, state: Any) -> tuple[Any, Any]:
         params = layout.parameters(weights)
-        y, state = step(params, frames[:, :-1], state)
+        more = {} if disturbed is None else {"disturbed": Disturbed(*disturbed)}
+        y, state = step(params, frames[:, :-1], state, **more)
         return loss_of(params, y=frames[:, 1:], y_pred=y, sample_weight=valid), state
 
     differentiated = backend.value_and_gradient(loss)
 
     def function(
-        learner: Any, rate: Any, frames: Any, valid: Any, reset: Any, state: Any
+        learner: Any,
+        rate: Any,
+        frames: Any,
+        valid: Any,
+        reset: Any,
+        disturbed: Any,
+        state: Any,
     ) -> tuple[Learner, Any, Any, Any]:
         learner = Learner(*learner)
         state = renewed(layout.model, state, reset)
-        (value, state), gradient = differentiated(learner.weights, frames, valid, state)
+        (value, state), gradient = differentiated(learner.weights, frames, valid, disturbed, state)
         following, norm = update(learner, gradient, rate, layout.decay, settings)
         return following, value, norm, state
 

@@ -24,6 +24,7 @@ from wavegen.framing import (
     tight_window,
 )
 
+UNKNOWN = -1.0  # label of a frame that nobody has said anything of
 STEREO = ("mid_side", "left_right")
 BLOCK_REALS = 2**18  # features worked on at a time
 
@@ -58,13 +59,19 @@ class STFT:
         hop_length: samples from frame to frame; also `frame_samples`.
         channels: channels of the signal.
         stereo: how two channels are turned, "mid_side" or "left_right".
-        features: reals in a frame, channels * n_fft.
+        labels: of what a model knows of a frame, at its end.
+        features: reals in a frame, channels * n_fft + labels.
         delay_samples: samples by which decoding in steps lags, n_fft - hop_length.
         window: float64 (n_fft,), used in analysis and synthesis; read-only.
     """
 
     def __init__(
-        self, n_fft: int, hop_length: int, channels: int = 1, stereo: str = "mid_side"
+        self,
+        n_fft: int,
+        hop_length: int,
+        channels: int = 1,
+        stereo: str = "mid_side",
+        labels: int = 0,
     ) -> None:
         """Builds the window.
 
@@ -75,6 +82,8 @@ class STFT:
             channels: channels of the signal, at least 1.
             stereo: "mid_side" gives a model the sum and the difference of two channels (over the
                 root of 2), "left_right" the channels as they are. Other than two stay as they are.
+            labels: further numbers at the end of a frame for what a model knows of it; of sound
+                they are `UNKNOWN`, and decoding does not look at them.
 
         Raises:
             UsageError: a value out of range.
@@ -87,7 +96,8 @@ class STFT:
             raise UsageError(f"stereo={stereo!r} must be one of {', '.join(STEREO)}")
         self.n_fft, self.hop_length, self.stereo = n_fft, hop_length, stereo
         self.channels = checked_channels(channels)
-        self.features = channels * n_fft
+        self.labels = labels
+        self.features = channels * n_fft + labels
         self.frame_samples = hop_length
         self.delay_samples = n_fft - hop_length
         self.window = tight_window(n_fft, hop_length)
@@ -162,7 +172,11 @@ class STFT:
                 heard[..., heard.shape[-1] - self.delay_samples :].copy(),
                 self._counter(signal.shape[:-2], state.frame + count),
             )
-        return frames.reshape(*frames.shape[:-3], self.features), state
+        frames = frames.reshape(*frames.shape[:-3], self.features - self.labels)
+        if self.labels:
+            unknown = np.full((*frames.shape[:-1], self.labels), UNKNOWN, np.float32)
+            frames = np.concatenate([frames, unknown], axis=-1)
+        return frames, state
 
     def decode_step(self, frames: np.ndarray, state: DecodeState) -> tuple[np.ndarray, DecodeState]:
         """Returns the samples that the next frames complete, and the next state.
@@ -179,6 +193,7 @@ class STFT:
         """
         frames = checked_frames(frames, self.features)
         count = frames.shape[-2]
+        frames = frames[..., : self.features - self.labels]
         frames = frames.reshape(*frames.shape[:-1], self.channels, 2, self.n_fft // 2)
         done = count * self.hop_length
         total = np.zeros((*frames.shape[:-4], self.channels, done + self.delay_samples))

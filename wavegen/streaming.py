@@ -122,13 +122,21 @@ class RecurrentStack(keras.layers.Layer):
         zeros = ops.zeros((batch_size, self.units), dtype=self.compute_dtype)
         return tuple((zeros, zeros) for _ in self.lstms)
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """Returns the top layer's outputs `(batch, time, units)` and the next state."""
+    def step(self, x: Any, state: Any, masks: Any = None) -> tuple[Any, Any]:
+        """Returns the top layer's outputs `(batch, time, units)` and the next state.
+
+        Args:
+            x: `(batch, time, features)`.
+            state: of `initial_state` or an earlier step.
+            masks: in training, factors `(layers + 1, batch, 1, units)` of each layer's input and
+                of the output: dropout.
+        """
         following = []
-        for lstm, pair in zip(self.lstms, state, strict=True):
+        for number, (lstm, pair) in enumerate(zip(self.lstms, state, strict=True)):
+            x = x if masks is None else x * masks[number]
             x, h, c = lstm(x, initial_state=list(pair))
             following.append((h, c))
-        return x, tuple(following)
+        return x if masks is None else x * masks[-1], tuple(following)
 
     def call(self, x: Any) -> Any:
         """Returns the outputs for a whole signal heard from a blank memory."""

@@ -38,7 +38,7 @@ LOAD = 120000  # samples a second: more are not drawn in real time on one core
 def default_candidates(config: Any) -> int:
     """Returns how many candidates a configuration draws in real time on one core, 2 .. 8.
 
-    A spectral model is left with one: it is not the level of each frame that leads it astray.
+    A spectral model is left with one: what keeps it with its seed it has learned.
     """
     if not config.level_is_held:
         return 1
@@ -100,11 +100,14 @@ class Take:
         self.sampler, self.rows, self.rng_seed, self.settings = sampler, rows, rng_seed, settings
         config = sampler.config
         self.rate, self.hop = config.sample_rate, sampler.codec.frame_samples
-        self.block = max(1, round(BLOCK_SECONDS * self.rate / self.hop))
+        # Where the level is not held there is nothing to decide within a moment.
+        seconds = BLOCK_SECONDS if config.level_is_held else moment.SECONDS
+        self.block = max(1, round(seconds * self.rate / self.hop))
         self.seconds = self.block * self.hop / self.rate
         self.moment = max(1, round(moment.SECONDS / self.seconds))  # blocks
         self.level_db = heard.level_db
-        self.held = held and config.level_is_held and heard.level_db > SILENT_DB
+        self.levelled = held and heard.level_db > SILENT_DB  # the level has a say in the choice
+        self.held = self.levelled and config.level_is_held  # and leads the temperature
         kept = round(DEAD_SECONDS * self.rate)
         recent = heard.sound[:, -kept:]
         recent = np.pad(recent, [(0, 0), (kept - recent.shape[1], 0)])
@@ -209,7 +212,7 @@ class Take:
         sound = after.recent[..., -moment.SHARE * round(moment.SECONDS * self.rate) :]
         aim = np.full(len(each), max(self.level_db, climate.top_db - moment.RANGE_DB))
         strange = climate.strangeness(sound, self.rate, aim)
-        if self.held:
+        if self.levelled:
             strange += np.square(self.excess_db(after.power)[:, -1] / WANDER_DB)
         best = np.argmin(strange.reshape(-1, candidates), axis=1)
         kept = np.arange(len(rows)) * candidates + best

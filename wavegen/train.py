@@ -28,6 +28,7 @@ from wavegen.plan import Meter, Plan
 SAVE_SECONDS = 60.0  # at most this much training is lost to a kill -9
 BAD_STEPS = 20  # gradients in a row that are not finite before going back to the last saved state
 ROLLBACKS = 3
+START_SECONDS = 1200.0  # of recordings that a model looks at before it begins, at most
 
 
 def fit(
@@ -80,8 +81,9 @@ class Session:
             plan.report({"event": "note", "text": "measuring the baselines on the recordings"})
             codec = codec_of(model_config)
             self.yardsticks = heldout.Yardsticks.fit(codec, model_config, dataset)
+            pieces = heldout.encoded(codec, dataset, "train", START_SECONDS)
+            self.model.start_from(self.yardsticks.baselines, pieces)
         self.climate = Climate.of(dataset)
-        self.model.start_from(self.yardsticks.baselines)
         self.layout = optimizer.Layout(self.model)
         self.judge = heldout.Judge(self.model, self.yardsticks, dataset)
         self.learner = optimizer.begin(self.layout)
@@ -135,7 +137,13 @@ class Session:
     def one_step(self, given: Feed, rate: float) -> tuple[float, float]:
         """Takes one training step; returns the loss and the gradient's norm."""
         learner, loss, norm, carry = self.stepper(
-            self.learner, np.float32(rate), given.frames, given.valid, given.reset, self.carry
+            self.learner,
+            np.float32(rate),
+            given.frames,
+            given.valid,
+            given.reset,
+            given.disturbed,
+            self.carry,
         )
         self.learner = optimizer.Learner(*learner)
         self.carry = carry
@@ -167,7 +175,10 @@ class Session:
     # -- what happens between steps ------------------------------------------------------------
 
     def validate(self) -> None:
-        """Scores the averaged weights on the held-out part; keeps the model if it is the best."""
+        """Scores the averaged weights on the held-out part; keeps the model if it is the best.
+
+        Or, for a family with some slack, nearly the best: then the latest of them.
+        """
         scores, verdict = self.judge(
             self.layout.parameters(ops.convert_to_tensor(self.learner.average))
         )
@@ -175,10 +186,11 @@ class Session:
         mean = scores[0].mean if scores else -float(self.step)  # nothing held out: the latest
         row = {"event": "validation", "step": self.step, "seconds": round(self.elapsed(), 2)}
         row |= {"scores": [dataclasses.asdict(score) for score in scores]}
-        row |= {"verdict": verdict, "best": bool(mean < self.best)}
+        keep = bool(mean < self.best + self.model.slack)
+        row |= {"verdict": verdict, "best": keep}
         self.record(row)
-        if mean < self.best:
-            self.best = float(mean)
+        if keep:
+            self.best = min(self.best, float(mean))
             self.layout.assign(np.asarray(self.learner.average))
             facts = {"step": self.step, "seconds": self.elapsed(), "scores": row["scores"]}
             facts |= {"climate": dataclasses.asdict(self.climate)}
@@ -213,6 +225,7 @@ class Session:
         arrays = {f"learner/{name}": np.asarray(v) for name, v in learner._asdict().items()}
         leaves = keras.tree.flatten(backend.to_numpy(self.carry))
         arrays |= {f"carry/{i:03d}": leaf for i, leaf in enumerate(leaves)}
+        arrays |= {f"fixed/{i:03d}": value for i, value in enumerate(self.layout.fixed)}
         arrays |= {f"baselines/{name}": a for name, a in self.yardsticks.to_arrays().items()}
         facts = {
             "family": type(self.model).family,
@@ -233,6 +246,7 @@ class Session:
         """Takes a saved state over."""
         parts = part_of(arrays, "learner/")
         self.learner = optimizer.Learner(**parts)
+        self.layout.fix([array for _, array in sorted(part_of(arrays, "fixed/").items())])
         self.step, self.spent = int(facts["step"]), float(facts["seconds"])
         self.best = np.inf if facts["best"] is None else float(facts["best"])
         self.rate_factor, self.rollbacks = float(facts["rate_factor"]), int(facts["rollbacks"])

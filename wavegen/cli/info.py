@@ -13,6 +13,7 @@ from typing import Any
 from wavegen import __version__, audio, checkpoint, config
 from wavegen.cache import default_folder
 from wavegen.cli.display import Console, clock, large
+from wavegen.config import EMBEDDING
 
 PACKAGES = ["tensorflow", "keras", "jax", "numpy", "scipy", "librosa", "soundfile", "soxr", "numba"]
 
@@ -117,6 +118,11 @@ def parameters(model_config: Any) -> int:
         return layers * block + skip + post + heads + given + inputs + coupling
     coefficients = c.channels * c.n_fft // 2
     lstm = c.layers * 4 * c.units * (2 * c.units + 1)
+    if c.head == "codes":
+        features, width = c.channels * (max(c.band_of) + 1), c.renderer_units
+        heard = (EMBEDDING + 1) * c.units + (c.units + 1) * c.codes + 2 * EMBEDDING * c.codes
+        hidden = (2 * EMBEDDING + 3 * features + 1) * width + (width + 1) * width
+        return lstm + heard + hidden + (width + 1) * (coefficients + 3 * features)
     values = 7 if c.head == "student_t" else 2
     front = (5 * coefficients + 1) * c.units
     return front + lstm + (c.units + 1) * values * coefficients + coefficients

@@ -151,9 +151,10 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add(
         "--temperature",
         nargs="+",
-        help="0 is the likeliest, 1 as learned; one, several, or 0.8:1.2",
+        help="of what happens next: 0 the likeliest, 1 as learned; one, several, or 0.8:1.2",
     )
     add("--top-p", type=share, help="leave out the least likely levels beyond this share (1)")
+    add("--noisiness", type=factor, help="how much an LSTM's tones waver: 1 as learned (0.5)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
     add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")
     add(
@@ -259,6 +260,14 @@ def share(text: str) -> float:
     value = number(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text} must be above 0 and at most 1")
+    return value
+
+
+def factor(text: str) -> float:
+    """Returns a float in 0 .. 4."""
+    value = number(text)
+    if not 0 <= value <= 4:
+        raise argparse.ArgumentTypeError(f"{text} must lie in 0 .. 4")
     return value
 
 

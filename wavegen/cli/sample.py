@@ -49,8 +49,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     player = play.Player.open(file.config) if arguments.play else None
     sampler = prepare(file, arguments, console)
     controls: dict[str, Any] = {"temperature": temperatures} if temperatures else {}
-    if arguments.top_p is not None:
-        controls["top_p"] = arguments.top_p
+    given = {"top_p": arguments.top_p, "noisiness": arguments.noisiness}
+    controls |= {name: value for name, value in given.items() if value is not None}
     controls = sampler.check_controls(controls)
     code = 0
     for seed in seeds:

@@ -153,7 +153,7 @@ def train(
     seconds = arguments.seconds
     if seconds is None and arguments.steps is None:
         seconds = DEFAULT_SECONDS
-    show_compiling(partial(engines.warm_up, config.family_of(model_config)), console)
+    show_compiling(partial(engines.warm_up, model_config), console)
     listener = Listener(run_folder, data, arguments.sample_seconds, console)
     with console.live("training") as live, Signals(console) as signals:
         show = Show(console, live, run_folder, seconds, arguments)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wavegen.codec import codec_of
-from wavegen.config import Config, family_of, nearest
+from wavegen.config import EMBEDDING, Config, WaveNetConfig, family_of, nearest
 from wavegen.errors import CheckpointError, UsageError, shown
 from wavegen.modelfile import ModelFile
 
@@ -34,12 +34,13 @@ def reference(model: Any, config: Config, precision: str | None) -> Any:
     return Reference(model if model.config == config else models.copy(model, config))
 
 
-def numba_cpu(model: Any, config: Config, precision: str | None) -> Any:
-    """Returns the compiled WaveNet engine; of a file's model without importing Keras."""
-    from wavegen.engines.numba_cpu import NumbaCPU, weight_shapes
-
-    if family_of(model.config) != "wavenet":
-        raise UsageError(f"the numba engine draws a wavenet, not a {family_of(model.config)}")
+def compiled(model: Any, config: Config, precision: str | None) -> Any:
+    """Returns the compiled engine of a family; of a file's model without importing Keras."""
+    if not is_compiled(model.config):
+        raise UsageError(
+            "the numba engine draws a wavenet, or a spectral_lstm with codes, not "
+            f"a {family_of(model.config)} with the head {model.config.head}"
+        )
     if isinstance(model, ModelFile):
         named = {k: v for k, v in model.tensors.items() if k.startswith("weights/")}
     else:
@@ -47,7 +48,21 @@ def numba_cpu(model: Any, config: Config, precision: str | None) -> Any:
 
         named = named_weights(model)
     weights = {name.removeprefix("weights/"): value for name, value in named.items()}
-    for name, shape in weight_shapes(model.config).items():
+    if family_of(model.config) == "wavenet":
+        from wavegen.engines.numba_cpu import NumbaCPU, weight_shapes
+
+        check_shapes(model, weights, weight_shapes(model.config))
+        codec = codec_of(model.config)
+        return NumbaCPU(config, weights, codec.values, codec.edges, precision=precision)
+    from wavegen.engines import numba_spectral
+
+    check_shapes(model, weights, numba_spectral.weight_shapes(model.config, EMBEDDING))
+    return numba_spectral.NumbaSpectral(config, weights, precision=precision)
+
+
+def check_shapes(model: Any, weights: dict[str, Any], shapes: dict[str, tuple]) -> None:
+    """Raises CheckpointError unless every weight is there and of the right shape."""
+    for name, shape in shapes.items():
         here = tuple(weights[name].shape) if name in weights else None
         if here != shape:
             found = "missing" if here is None else f"of shape {here}"
@@ -56,11 +71,14 @@ def numba_cpu(model: Any, config: Config, precision: str | None) -> Any:
                 f"{where}: weights/{name} is {found}, its configuration asks for {shape}; "
                 "the file was not written by this version of wavegen"
             )
-    codec = codec_of(model.config)
-    return NumbaCPU(config, weights, codec.values, codec.edges, precision=precision)
 
 
-ENGINES: dict[str, Callable[..., Any]] = {"reference": reference, "numba": numba_cpu}
+def is_compiled(config: Config) -> bool:
+    """Returns whether the compiled engine draws such a model."""
+    return isinstance(config, WaveNetConfig) or config.head == "codes"
+
+
+ENGINES: dict[str, Callable[..., Any]] = {"reference": reference, "numba": compiled}
 
 
 def make(
@@ -81,7 +99,7 @@ def make(
         UsageError: no such engine or precision, or one that cannot run this family.
     """
     check_names(engine, precision)
-    name = engine or best(family_of(model.config))
+    name = engine or best(model.config)
     return ENGINES[name](model, config or model.config, precision)
 
 
@@ -96,9 +114,9 @@ def check_names(engine: str | None, precision: str | None) -> None:
             raise UsageError(f"{name!r} is not {kind}{hint}; there are {', '.join(known)}")
 
 
-def best(family: str) -> str:
-    """Returns the name of the fastest engine that runs a family here."""
-    if family == "wavenet":
+def best(config: Config) -> str:
+    """Returns the name of the fastest engine that draws such a model here."""
+    if is_compiled(config):
         with contextlib.suppress(ImportError):  # Numba can lag behind a new Python
             import numba  # noqa: F401
 
@@ -106,9 +124,15 @@ def best(family: str) -> str:
     return "reference"
 
 
-def warm_up(family: str) -> None:
-    """Compiles the engine that is best for a family, if that takes no model to do."""
-    if best(family) == "numba":
-        from wavegen.engines.numba_cpu import warm_up
+def warm_up(config: Config) -> None:
+    """Compiles the engine that is best for a model, if that takes no model to do."""
+    if best(config) != "numba":
+        return
+    if isinstance(config, WaveNetConfig):
+        from wavegen.engines import numba_cpu
 
-        warm_up()
+        numba_cpu.warm_up()
+    else:
+        from wavegen.engines import numba_spectral
+
+        numba_spectral.warm_up()

@@ -19,8 +19,10 @@ FAMILIES: dict[str, type] = {family.family: family for family in (WaveNet, Spect
 
 def named_weights(model: keras.Model) -> dict[str, Any]:
     """Returns the model's variables by name, e.g. "weights/block_0/dilated/kernel"."""
-    prefix = f"{model.name}/"  # what lies outside it are random seeds that nothing uses
-    own = [variable for variable in model.variables if variable.path.startswith(prefix)]
+    prefix = f"{model.name}/"
+    # Keras gives every LSTM a random seed that nothing uses.
+    own = [v for v in model.variables if not v.path.startswith("seed_generator")]
+    assert all(variable.path.startswith(prefix) for variable in own), "a weight without a name"
     named = {f"weights/{variable.path.removeprefix(prefix)}": variable for variable in own}
     assert len(named) == len(own), "two variables share a name"
     return named

@@ -1,14 +1,12 @@
 """Spectral LSTM: a stateful LSTM over STFT frames that predicts a density over the next frame.
 
-Each complex coefficient continues as a resonator would: its mean is a two-pole prediction from the
-last two frames, poles inside the unit circle so that free running cannot explode, plus an offset;
-around it lies a Student-t density, because music is silence and attacks. `head="mse"` is the
-baseline everybody tries first: the mean alone, by squared error; left alone it settles on a hum.
+What stands over the LSTM is its head: `codes` (`composer`), which plays on; `student_t` and `mse`
+(`resonator`), the baselines it is measured against.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -16,19 +14,15 @@ import numpy as np
 from keras import ops
 
 from wavegen.config import SpectralLSTMConfig
-from wavegen.streaming import RecurrentStack
-
-DEGREES = 4.0  # of freedom of the Student-t: tails heavy enough for attacks, variance finite
-QUANTUM = 2**-15 / 12**0.5  # RMS of 16-bit rounding, also of a coefficient: no scale is finer
-LARGEST_POLE = 0.998  # radius; a tone then halves in about 350 frames if nothing feeds it
+from wavegen.models.composer import Composer
+from wavegen.models.resonator import Resonator
 
 
 class SpectralLSTM(keras.Model):
     """The family `spectral_lstm`; a frame is one hop, float32 `(batch, time, channels * n_fft)`.
 
-    Frames are laid out [channel][real/imaginary][coefficient]. `step` returns, per complex
-    coefficient, the parameters that `density` reads: `(batch, time, 3 * channels * n_fft / 2)` for
-    student_t, `(batch, time, channels * n_fft)` for mse.
+    Frames are laid out [channel][real/imaginary][coefficient]; with the head `codes` a label
+    follows, the code that a frame was drawn as.
     """
 
     family = "spectral_lstm"
@@ -39,132 +33,58 @@ class SpectralLSTM(keras.Model):
         """Builds the network for a configuration that `wavegen.config.build` has checked."""
         super().__init__(name=self.family, **kwargs)
         self.config = config
-        self.coefficients = config.channels * config.n_fft // 2  # complex ones a frame
-        self.front = keras.layers.Dense(config.units, name="front")
-        self.memory = RecurrentStack(config.units, config.layers, name="memory")
-        # poles 2 x 2, offset 2, log scale 1 a coefficient; or just the mean
-        values = 7 if config.head == "student_t" else 2
-        self.out = keras.layers.Dense(
-            values * self.coefficients, kernel_initializer="zeros", name="out"
-        )
+        # A code is a thousandth of a frame: what happens next is still being learned when the
+        # likelihood of all has long been as good as it gets.
+        self.slack = 0.1 if config.head == "codes" else 0.0
+        kind = Composer if config.head == "codes" else Resonator
+        self.head = kind(config, name=config.head)
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight; the shapes all follow from the configuration."""
-        config = self.config
-        self.front.build((1, 1, 5 * self.coefficients))
-        self.memory.build((1, 1, config.units))
-        self.out.build((1, 1, config.units))
-        shape = (self.coefficients,)
-        self.bin_scale = self.add_weight(
-            shape=shape, initializer="ones", trainable=False, name="bin_scale"
-        )
-        self.log_error = self.add_weight(shape=shape, initializer="zeros", name="log_error")
+        self.head.build()
         self.built = True
 
-    def start_from(self, baselines: Any) -> None:
-        """Takes over the scale of each coefficient from fitted `baselines.FrameBaselines`."""
-        variance = np.asarray(baselines.gaussian_per_bin).reshape(-1)
-        self.bin_scale.assign(np.sqrt(variance).astype("float32"))
+    def start_from(self, baselines: Any, pieces: Iterable[np.ndarray]) -> None:
+        """Takes over what the head wants to know of the recordings before it learns.
+
+        Args:
+            baselines: not used.
+            pieces: float32 `(frames, channels * n_fft)` of contiguous frames each.
+        """
+        self.head.start_from(pieces)
 
     def initial_state(self, batch_size: int) -> Any:
-        """Returns (previous frame, LSTM memory) after endless silence."""
-        previous = ops.zeros((batch_size, 1, 2 * self.coefficients))
-        return previous, self.memory.initial_state(batch_size)
+        """Returns the head's state after endless silence."""
+        return self.head.initial_state(batch_size)
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """Returns the parameters of the density of the frame after each of `x`, and the next state.
+    def step(self, x: Any, state: Any, disturbed: Any = None) -> tuple[Any, Any]:
+        """Returns what `log_prob` and `draw` want to know after each frame, and the next state.
 
         Args:
             x: float32 `(batch, time, channels * n_fft)`.
             state: of `initial_state` or an earlier step.
+            disturbed: in training, a `feed.Disturbed`.
         """
-        previous, memory = state
-        heard = ops.concatenate([previous, x], axis=1)
-        before, now = self.parts(heard[:, :-1]), self.parts(x)  # (batch, time, 2, coefficients)
-        h = self.front(self.features(before, now))
-        h, memory = self.memory.step(h, memory)
-        raw = ops.reshape(self.out(h), (*x.shape[:2], -1, self.coefficients))
-        if self.config.head == "mse":
-            y = raw * self.bin_scale
-        else:
-            mean = self.resonate(raw[:, :, :4], before, now)
-            mean = mean + ops.tanh(raw[:, :, 4:6]) * 4.0 * self.bin_scale
-            scale = self.bin_scale * ops.exp(ops.clip(raw[:, :, 6:] - 2.0, -20.0, 4.0))
-            log_scale = ops.log(scale + QUANTUM)
-            y = ops.concatenate([mean, log_scale], axis=2)
-        return ops.reshape(y, (*x.shape[:2], -1)), (heard[:, -1:], memory)
+        return self.head.step(x, state, disturbed)
 
     def call(self, x: Any) -> Any:
         """Returns `step(x, initial_state)[0]`."""
         return self.step(x, self.initial_state(x.shape[0]))[0]
 
-    def parts(self, frames: Any) -> Any:
-        """Returns frames as `(batch, time, real/imaginary, coefficients of all channels)`."""
-        config, half = self.config, self.config.n_fft // 2
-        shape = (*frames.shape[:2], config.channels, 2, half)
-        turned = ops.transpose(ops.reshape(frames, shape), (0, 1, 3, 2, 4))
-        return ops.reshape(turned, (*frames.shape[:2], 2, self.coefficients))
-
-    def frames(self, parts: Any) -> Any:
-        """Returns `(batch, time, features)` frames from `parts`' layout: its inverse."""
-        config, half = self.config, self.config.n_fft // 2
-        shape = (*parts.shape[:2], 2, config.channels, half)
-        turned = ops.transpose(ops.reshape(parts, shape), (0, 1, 3, 2, 4))
-        return ops.reshape(turned, (*parts.shape[:2], -1))
-
-    def features(self, before: Any, now: Any) -> Any:
-        """Returns what the LSTM hears: compressed parts, log magnitude, turn since last frame."""
-        z, w = now / self.bin_scale, before / self.bin_scale
-        power = ops.sum(z * z, axis=2)
-        loud = ops.log(power + 1e-4) / 4.0  # (batch, time, coefficients)
-        real = z[:, :, 0] * w[:, :, 0] + z[:, :, 1] * w[:, :, 1]
-        imaginary = z[:, :, 1] * w[:, :, 0] - z[:, :, 0] * w[:, :, 1]
-        size = ops.sqrt(power * ops.sum(w * w, axis=2)) + 1e-2
-        compressed = ops.arcsinh(z)
-        parts = [compressed[:, :, 0], compressed[:, :, 1], loud, real / size, imaginary / size]
-        return ops.concatenate(parts, axis=-1)
-
-    def resonate(self, raw: Any, before: Any, now: Any) -> Any:
-        """Returns the two-pole mean (p + q) now - p q before, complex, |p| and |q| < 1.
-
-        Args:
-            raw: `(batch, time, 4, coefficients)`: real and imaginary part of p and of q, free.
-            before: the frame before `now`, `(batch, time, 2, coefficients)`.
-            now: the last frame.
-        """
-        start = ops.convert_to_tensor(np.array([2.0, 0.0, 0.0, 0.0], "float32")[:, None])
-        p, q = inside(raw[:, :, :2] + start[:2]), inside(raw[:, :, 2:] + start[2:])
-        return times(p + q, now) - times(times(p, q), before)
-
-    def density(self, y: Any) -> tuple[Any, Any]:
-        """Returns mean `(batch, time, 2, coefficients)` and log scale, without the axis of 2."""
-        y = ops.reshape(y, (*y.shape[:2], -1, self.coefficients))
-        if self.config.head == "mse":
-            scale = self.bin_scale * ops.exp(self.log_error) + QUANTUM
-            return y, ops.log(scale) + ops.zeros_like(y[:, :, 0])
-        return y[:, :, :2], y[:, :, 2]
-
     def log_prob(self, y: Any, following: Any) -> Any:
         """Returns the log-density, nats per complex coefficient, `(batch, time, 1)`.
 
-        Student-t over (real, imaginary) with `DEGREES` of freedom; for mse a Gaussian whose
-        variance per coefficient is fitted beside the mean.
+        Args:
+            y: output of `step`.
+            following: `(batch, time, features)`, the frame after each.
         """
-        mean, log_scale = self.density(y)
-        error = self.parts(following) - mean
-        square = ops.sum(error * error, axis=2) * ops.exp(-2.0 * log_scale)
-        if self.config.head == "mse":
-            tail = 0.5 * square
-        else:
-            tail = (DEGREES / 2 + 1) * ops.log1p(square / DEGREES)
-        nats = -math.log(2 * math.pi) - 2.0 * log_scale - tail
-        return ops.mean(nats, axis=-1, keepdims=True)
+        return self.head.log_prob(y, following)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, **_: Any
     ) -> Any:
-        """Returns the mean loss per complex coefficient.
+        """Returns the mean loss per complex coefficient: negative log-density, or squared error.
 
         Args:
             x: not used.
@@ -172,43 +92,15 @@ class SpectralLSTM(keras.Model):
             y_pred: output of `step`.
             sample_weight: `(batch, time)`, 0 where a frame does not count.
         """
-        if self.config.head == "mse":
-            mean, _ = self.density(y_pred)
-            error = (self.parts(y) - mean) / self.bin_scale
-            loss = ops.mean(error * error, axis=(2, 3))
-            # The spread learns beside the mean without a say in it: the mean stays pure mse.
-            loss = loss - self.log_prob(ops.stop_gradient(y_pred), y)[..., 0]
-        else:
-            loss = -self.log_prob(y_pred, y)[..., 0]
+        loss = self.head.loss(y_pred, y)
         return ops.sum(loss * sample_weight) / ops.maximum(ops.sum(sample_weight), 1.0)
 
-    def draw(self, y: Any, noise: Any, temperature: Any = 0.7) -> Any:
-        """Returns the next frame `(batch, 1, channels * n_fft)`, by the density's inverse CDF.
+    def draw(self, y: Any, noise: Any, **controls: Any) -> Any:
+        """Returns the next frame `(batch, 1, channels * n_fft)`, drawn by inverse CDF.
 
         Args:
             y: output of `step` for one frame.
-            noise: uniforms in [0, 1), `(batch, 1, coefficients, 2)`.
-            temperature: scales the distance from the mean; 0 takes the mean. The mse head has no
-                spread of its own and always takes the mean.
+            noise: uniforms in [0, 1), `(batch, 1, *config.noise_shape)`.
+            **controls: of `config.controls`.
         """
-        mean, log_scale = self.density(y)
-        if self.config.head == "mse":
-            return self.frames(mean)
-        radius, angle = 1.0 - noise[..., 0], 2.0 * math.pi * noise[..., 1]
-        # |z|^2 of a two-dimensional Student-t has P(|z|^2 > r) = (1 + r / nu)^(-nu / 2).
-        length = ops.sqrt(DEGREES * (radius ** (-2.0 / DEGREES) - 1.0))
-        length = temperature * ops.exp(log_scale) * length
-        spread = ops.stack([length * ops.cos(angle), length * ops.sin(angle)], axis=2)
-        return self.frames(mean + spread)
-
-
-def inside(pole: Any) -> Any:
-    """Returns complex numbers `(..., 2, n)` of any size moved inside the unit circle."""
-    return LARGEST_POLE * pole / ops.sqrt(1.0 + ops.sum(pole * pole, axis=-2, keepdims=True))
-
-
-def times(a: Any, b: Any) -> Any:
-    """Returns the complex product; the axis before the last holds real and imaginary part."""
-    real = a[..., 0, :] * b[..., 0, :] - a[..., 1, :] * b[..., 1, :]
-    imaginary = a[..., 0, :] * b[..., 1, :] + a[..., 1, :] * b[..., 0, :]
-    return ops.stack([real, imaginary], axis=-2)
+        return self.head.draw(y, noise, **controls)

@@ -59,6 +59,7 @@ class WaveNet(keras.Model):
 
     family = "wavenet"
     unit = "bits per sample"
+    slack = 0.0  # by how much more than the best a kept model may cost
 
     def __init__(self, config: WaveNetConfig, **kwargs: Any) -> None:
         """Builds the network for a configuration that `wavegen.config.build` has checked."""
@@ -279,7 +280,12 @@ class WaveNet(keras.Model):
             drawn.append(level)
         return ops.stack(drawn, axis=-1)
 
-    def start_from(self, baselines: Any) -> None:
-        """Takes over the linear predictor that was fitted on the recordings."""
+    def start_from(self, baselines: Any, pieces: Any) -> None:
+        """Takes over the linear predictor that was fitted on the recordings.
+
+        Args:
+            baselines: a `baselines.SampleBaselines`.
+            pieces: not used.
+        """
         if self.predictor:
             self.predictor.start_from(baselines)

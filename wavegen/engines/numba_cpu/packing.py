@@ -107,10 +107,9 @@ def bfloat16(values: np.ndarray) -> np.ndarray:
 def padded(values: Any, *sizes: int) -> np.ndarray:
     """Returns an array filled up with zeros to the sizes of its last axes."""
     values = np.asarray(values, np.float32)
-    own = values.shape[len(values.shape) - len(sizes) :]
-    grow = [(0, 0)] * (values.ndim - len(sizes))
-    grow += [(0, size - here) for size, here in zip(sizes, own, strict=True)]
-    return np.pad(values, grow)
+    grown = np.zeros((*values.shape[: values.ndim - len(sizes)], *sizes), np.float32)
+    grown[tuple(slice(size) for size in values.shape)] = values
+    return grown
 
 
 def packed(

@@ -1,0 +1,271 @@
+"""The head `codes` of a spectral LSTM: spectrum of late, codes, renderer."""
+
+import numpy as np
+import pytest
+from conftest import make_config, make_frames, make_model
+from keras import ops
+from scipy.special import softmax
+from scipy.stats import t as student
+
+from wavegen.codec import codec_of
+from wavegen.config import TrainSettings
+from wavegen.feed import NOISE_DB, disturbed
+from wavegen.models.frames import parts_of
+from wavegen.models.renderer import DEGREES, Renderer
+from wavegen.models.spectrum import RelativeSpectrum
+from wavegen.stft import UNKNOWN
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["mono", "stereo"])
+def model(request):
+    return make_model("spectral_lstm", channels=request.param)
+
+
+def after(model, frames):
+    """Returns what `step` says after the last of some frames, `(batch, 1, width)`."""
+    return np.asarray(model.step(frames, model.initial_state(len(frames)))[0])[:, -1:]
+
+
+# -- the spectrum of late ------------------------------------------------------------------------
+
+
+def test_every_coefficient_is_in_one_band_and_bands_follow_each_other():
+    for fields in ({}, {"bands": 4}, {"bands": 16}, {"n_fft": 1024, "hop_length": 512}):
+        config = make_config("spectral_lstm", **fields)
+        assert len(config.band_of) == config.n_fft // 2
+        assert sorted(set(config.band_of)) == list(range(max(config.band_of) + 1))
+        assert list(config.band_of) == sorted(config.band_of)
+        assert max(config.band_of) < config.bands
+
+
+def test_the_level_of_late_is_the_mean_of_what_was_heard():
+    config = make_config("spectral_lstm", timbre_seconds=1.0)
+    spectrum = RelativeSpectrum(config)
+    power = np.random.default_rng(0).uniform(0.5, 1.5, (1, 300, spectrum.features))
+    power = power.astype("float32")
+    before, level, _ = spectrum.step(power, spectrum.initial_state(1))
+    before, level = np.asarray(before), np.asarray(level)
+    assert np.array_equal(before[:, 1:], level[:, :-1])  # a frame has no say in its own
+    for t in (0, 5, 299):
+        weight = spectrum.pole ** np.arange(t, -1, -1)
+        mean = (weight[:, None] * power[0, : t + 1]).sum(axis=0) / weight.sum()
+        np.testing.assert_allclose(level[0, t], np.sqrt(mean @ spectrum.smooth), rtol=0.05)
+
+
+def test_one_frame_is_enough_to_know_a_level_and_silence_has_one():
+    spectrum = RelativeSpectrum(make_config("spectral_lstm"))
+    loud = np.full((1, 1, spectrum.features), 0.25, "float32")
+    _, level, _ = spectrum.step(loud, spectrum.initial_state(1))
+    np.testing.assert_allclose(np.asarray(level), 0.5, rtol=0.06)
+    _, level, _ = spectrum.step(0 * loud, spectrum.initial_state(1))
+    assert np.all(np.asarray(level) > 0)
+
+
+def test_louder_is_the_same_only_louder(model):
+    """Codes, the LSTM and the frame drawn relative to the seed do not know the seed's level."""
+    frames = make_frames(model, time=60)
+    noise = np.random.default_rng(0).random((2, 1, *model.config.noise_shape)).astype("float32")
+    one, four = after(model, frames), after(model, 4 * frames)
+    seen, louder = model.head.seen(one), model.head.seen(four)
+    np.testing.assert_allclose(louder.hidden, seen.hidden, atol=1e-4)
+    np.testing.assert_array_equal(louder.code, seen.code)
+    drawn = [np.asarray(model.draw(y, noise)) for y in (one, four)]
+    sound, louder_sound = (each[..., :-1] for each in drawn)
+    np.testing.assert_allclose(louder_sound, 4 * sound, rtol=0.02, atol=1e-3 * sound.std())
+    np.testing.assert_array_equal(drawn[0][..., -1], drawn[1][..., -1])
+    nats = [
+        float(np.asarray(model.log_prob(*each))[0, 0, 0])
+        for each in ((one, drawn[0]), (four, drawn[1]))
+    ]
+    assert nats[0] - nats[1] == pytest.approx(2 * np.log(4), abs=0.02)
+
+
+# -- codes ---------------------------------------------------------------------------------------
+
+
+def test_codes_are_the_nearest_of_the_book_and_all_are_used(model):
+    frames = make_frames(model, batch=3, time=40, seed=2)  # those the book was fitted on
+    bands = np.asarray(model.head.described(frames))
+    book = np.asarray(model.head.book)
+    distance = np.square(bands[:, :, None] - book).sum(-1)
+    code = np.asarray(model.head.code_of(bands))
+    assert np.array_equal(code, distance.argmin(-1))
+    assert len(np.unique(code)) == model.config.codes
+    heard, _ = model.step(frames, model.initial_state(3))
+    assert np.array_equal(np.asarray(model.head.seen(heard).code)[..., 0], code)
+
+
+def test_codes_can_be_fitted_to_next_to_nothing(model):
+    from wavegen.models import FAMILIES
+
+    for count in (0, 2):
+        fresh = FAMILIES["spectral_lstm"](model.config)
+        silence = np.zeros((count, model.config.channels * 32 + 1), "float32")
+        fresh.start_from(None, [silence])
+        assert np.isfinite(np.asarray(fresh.head.book)).all()
+        assert np.isfinite(after(fresh, make_frames(fresh))).all()
+
+
+def test_codes_are_drawn_as_often_as_the_softmax_says(model):
+    y, count = after(model, make_frames(model, batch=1)), 4000
+    head = model.head
+    noise = np.full((count, 1, *model.config.noise_shape), 0.5, "float32")
+    noise[:, 0, 0, 0] = (np.arange(count) + 0.5) / count
+    many = np.repeat(y, count, 0)
+    wanted = softmax(np.asarray(head.out(head.seen(y).hidden), np.float64)[0, 0])
+    for top_p, kept in ((1.0, wanted), (0.6, nucleus(wanted, 0.6))):
+        # without noise each code gives one frame: count the different ones
+        drawn = np.asarray(model.draw(many, noise, noisiness=np.float32(0), top_p=top_p))[:, 0]
+        _, counts = np.unique(np.round(drawn, 6), axis=0, return_counts=True)
+        kept = kept[kept > 1 / count]
+        np.testing.assert_allclose(np.sort(counts) / count, np.sort(kept), atol=1e-3)
+    still = np.asarray(model.draw(many, noise, noisiness=np.float32(0), temperature=np.float32(0)))
+    assert (still == still[0]).all()
+
+
+def test_a_drawn_frame_says_its_code_and_is_heard_as_that(model):
+    """Whatever it is nearest to: of a frame of sound nothing is said, and it is looked at."""
+    frames = make_frames(model)
+    assert (frames[..., -1] == UNKNOWN).all()
+    seen = model.head.seen(model.step(frames, model.initial_state(2))[0])
+    code = np.asarray(seen.code)[..., 0]
+    other = np.array(frames)
+    other[..., -1] = (code + 1) % model.config.codes
+    heard = model.head.seen(model.step(other, model.initial_state(2))[0])
+    np.testing.assert_array_equal(np.asarray(heard.code)[..., 0], other[..., -1])
+    assert np.abs(np.asarray(heard.hidden) - np.asarray(seen.hidden)).max() > 1e-3
+    noise = np.random.default_rng(0).random((2, 1, *model.config.noise_shape)).astype("float32")
+    drawn = np.array(model.draw(after(model, frames), noise))
+    assert set(np.unique(drawn[..., -1])) <= set(range(model.config.codes))
+    codec = codec_of(model.config)
+    sound = codec.decode_step(drawn, codec.decode_initial((2,)))[0]
+    drawn[..., -1] = 0
+    np.testing.assert_array_equal(codec.decode_step(drawn, codec.decode_initial((2,)))[0], sound)
+
+
+def nucleus(probability, share):
+    """Returns the probabilities of the likeliest that make up a share, scaled to sum to one."""
+    order = np.argsort(-probability)
+    kept = order[: np.searchsorted(np.cumsum(probability[order]), share) + 1]
+    found = np.zeros_like(probability)
+    found[kept] = probability[kept]
+    return found / found.sum()
+
+
+# -- the renderer --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hop_length", [256, 128])
+def test_a_steady_tone_turns_on_into_its_next_frame(hop_length):
+    """440 Hz, between two coefficients; of any two frames the next one follows."""
+    config = make_config("spectral_lstm", n_fft=512, hop_length=hop_length, bands=16)
+    renderer, codec = Renderer(config, RelativeSpectrum(config)), codec_of(config)
+    time = np.arange(6000) / config.sample_rate
+    frames = codec.encode(np.sin(2 * np.pi * 440.0 * time)[None].astype("float32"))[None, 4:12]
+    z = np.asarray(parts_of(ops.convert_to_tensor(frames), 1))
+    angle = np.zeros((1, 1, 2 * z.shape[-1]), "float32")
+    turned = np.asarray(renderer.turned(z[:, :-2], z[:, 1:-1], angle)[0])
+    error = np.square(turned - z[:, 2:]).sum() / np.square(z[:, 2:]).sum()
+    assert error < 1e-3
+    assert np.square(z[:, 1:-1] - z[:, 2:]).sum() / np.square(z[:, 2:]).sum() > 0.1
+
+
+def drawn_often(model, y, noisiness, count=3000):
+    """Returns draws of one code, `(count, 2, coefficients)`, and the density they are of."""
+    noise = np.random.default_rng(0).random((count, 1, *model.config.noise_shape)).astype("float32")
+    noise[:, 0, 0] = 0.3  # one code for all
+    drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, noisiness=np.float32(noisiness)))
+    assert len(np.unique(drawn[..., -1])) == 1
+    code = drawn[:1, :, -1].astype("int32")
+    mean, log_scale = (np.asarray(a) for a in model.head.density(model.head.seen(y), code))
+    parts = parts_of(ops.convert_to_tensor(drawn), model.config.channels)
+    return np.asarray(parts)[:, 0], mean[0, 0], np.exp(log_scale[0, 0])
+
+
+def test_frames_lie_around_their_mean_as_the_density_says(model):
+    drawn, mean, scale = drawn_often(model, after(model, make_frames(model, batch=1)), 1.0)
+    scaled = (drawn - mean) / scale
+    for quantile in (0.1, 0.5, 0.9):  # each part of a bivariate Student-t is one
+        share = np.mean(scaled < student.ppf(quantile, DEGREES))
+        assert share == pytest.approx(quantile, abs=0.01)
+
+
+@pytest.mark.parametrize("noisiness", [0.0, 0.4, 1.5])
+def test_noisiness_makes_tones_waver_and_nothing_softer(model, noisiness):
+    y = after(model, make_frames(model, batch=1))
+    usual, mean, scale = drawn_often(model, y, 1.0)
+    other, _, _ = drawn_often(model, y, noisiness)
+    power, wanted = (np.square(each).sum(1).mean(0) for each in (other, usual))
+    np.testing.assert_allclose(power, wanted, rtol=0.15)
+    tonal = np.argsort(np.square(mean).sum(0) / np.square(scale))[-3:]  # the tone is much of them
+    wavers = [each.std(axis=0).sum(0)[tonal].mean() for each in (other, usual)]
+    assert (wavers[0] < 0.98 * wavers[1]) if noisiness < 1 else (wavers[0] > 1.02 * wavers[1])
+
+
+def test_the_likelihood_is_that_of_the_code_and_of_the_frame_given_it(model):
+    frames, head = make_frames(model), model.head
+    y, _ = model.step(frames[:, :-1], model.initial_state(2))
+    following = frames[:, 1:]
+    found = np.asarray(model.log_prob(y, following), np.float64)[..., 0] * head.coefficients
+    seen = head.seen(y)
+    code = np.asarray(head.seen(model.step(frames, model.initial_state(2))[0]).code)[:, 1:, 0]
+    code = code.astype("int32")
+    logits = np.asarray(head.out(seen.hidden), np.float64)
+    of_code = np.log(np.take_along_axis(softmax(logits, -1), code[..., None], -1))[..., 0]
+    mean, log_scale = (np.asarray(a, np.float64) for a in head.density(seen, code))
+    z = np.asarray(parts_of(ops.convert_to_tensor(following), model.config.channels), np.float64)
+    square = np.square(z - mean).sum(2) / np.exp(2 * log_scale)
+    nats = -np.log(2 * np.pi) - 2 * log_scale - (DEGREES / 2 + 1) * np.log1p(square / DEGREES)
+    np.testing.assert_allclose(found, of_code + nats.sum(-1), rtol=1e-4, atol=1e-4)
+
+
+# -- what training disturbs ----------------------------------------------------------------------
+
+
+def test_slips_and_dropout_are_a_function_of_the_step():
+    config = make_config("spectral_lstm", units=64, codes=50)
+    settings = TrainSettings(batch=16, window=32, slips=0.2, dropout=0.25)
+    one, same, other = (disturbed(config, settings, step) for step in (3, 3, 4))
+    assert np.array_equal(one.codes, same.codes) and np.array_equal(one.masks, same.masks)
+    assert not np.array_equal(one.codes, other.codes)
+    assert np.mean(one.codes >= 0) == pytest.approx(0.2, abs=0.05)
+    assert one.codes.max() < 50 and one.codes.min() == -1
+    assert set(np.unique(one.masks)) == {0.0, np.float32(1 / 0.75)}
+    assert one.masks.mean() == pytest.approx(1.0, abs=0.05)
+    assert one.noise.shape == (16, 33, 2, 16) and np.array_equal(one.noise, same.noise)
+    loudness_db = 20 * np.log10(one.noise.std(axis=(2, 3)))
+    assert NOISE_DB[0] - 3 < loudness_db.min() < loudness_db.max() < NOISE_DB[1] + 3
+    assert disturbed(make_config("spectral_lstm", head="mse"), settings, 3) is None
+    assert disturbed(make_config("wavenet"), settings, 3) is None
+
+
+def test_a_code_heard_wrong_changes_what_follows_and_no_frame(model):
+    frames = make_frames(model)
+    settings = TrainSettings(batch=2, window=frames.shape[1], slips=0.0, dropout=0.0)
+    bearable = disturbed(model.config, settings, 0)
+    bearable = bearable._replace(noise=0 * bearable.noise)
+    state = model.initial_state(2)
+    clean, _ = model.step(frames, state)
+    same, _ = model.step(frames, state, bearable)
+    np.testing.assert_allclose(np.asarray(same), np.asarray(clean), atol=1e-6)
+    code = int(np.asarray(model.head.seen(clean).code)[0, 5, 0])
+    bearable.codes[0, 5] = (code + 1) % model.config.codes
+    wrong, _ = model.step(frames, state, bearable)
+    hidden, truth = model.head.seen(wrong).hidden, model.head.seen(clean).hidden
+    assert np.abs(np.asarray(hidden)[0, 5] - np.asarray(truth)[0, 5]).max() > 1e-4
+    np.testing.assert_array_equal(np.asarray(wrong)[..., 8:], np.asarray(clean)[..., 8:])
+
+
+def test_noise_is_heard_by_the_renderer_alone(model):
+    frames = make_frames(model)
+    settings = TrainSettings(batch=2, window=frames.shape[1], slips=0.0, dropout=0.0)
+    noisy = disturbed(model.config, settings, 0)
+    state = model.initial_state(2)
+    clean, kept = model.step(frames, state)
+    heard, also = model.step(frames, state, noisy)
+    one, other = model.head.seen(np.asarray(clean)), model.head.seen(np.asarray(heard))
+    for name in ("hidden", "code", "power", "past", "level"):
+        np.testing.assert_allclose(getattr(other, name), getattr(one, name), atol=1e-6)
+    for name in ("turned", "around"):
+        assert np.abs(getattr(other, name) - getattr(one, name)).max() > 1e-3
+    np.testing.assert_array_equal(np.asarray(also[0]), np.asarray(kept[0]))  # the last frame

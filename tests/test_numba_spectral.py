@@ -1,0 +1,105 @@
+"""The compiled engine of a spectral LSTM computes what the reference does."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import make_frames, make_model
+
+from wavegen import engines
+from wavegen.engines.numba_cpu import Lanes
+from wavegen.engines.numba_spectral import NumbaSpectral, weight_shapes
+from wavegen.engines.reference import Reference
+from wavegen.models import named_weights
+
+# Widths that are no whole vectors, one layer and three, overlaps of a half and of three quarters.
+FIELDS = [
+    {},
+    {"channels": 2},
+    {"channels": 2, "units": 20, "layers": 3, "renderer_units": 17, "codes": 19, "hop_length": 8},
+    {"n_fft": 256, "hop_length": 128, "bands": 40, "layers": 1},
+]
+
+
+@pytest.fixture(scope="module", params=FIELDS, ids=str)
+def model(request):
+    return make_model("spectral_lstm", **({"timbre_seconds": 1.0} | request.param))
+
+
+def by_hand(model, precision="float32", lanes=None):
+    named = {k.removeprefix("weights/"): np.asarray(v) for k, v in named_weights(model).items()}
+    assert {k: v.shape for k, v in named.items()} == weight_shapes(model.config, 128)
+    return NumbaSpectral(model.config, named, precision=precision, lanes=lanes)
+
+
+def uniforms(model, rows, time):
+    rng = np.random.default_rng(5)
+    return rng.random((rows, time, *model.config.noise_shape)).astype("float32")
+
+
+def apart(one, other):
+    """Returns the greatest difference of two nests, relative to what the first holds."""
+    pairs = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
+    return max(np.abs(a - b).max() / (np.abs(a).max() + 1e-9) for a, b in pairs)
+
+
+def test_sessions_and_likelihoods_are_the_references(model):
+    frames, engine, reference = make_frames(model, time=70), by_hand(model), Reference(model)
+    assert apart(reference.prime(frames), engine.prime(frames)) < 1e-4
+    np.testing.assert_allclose(engine.log_prob(frames[0]), reference.log_prob(frames[0]), atol=1e-4)
+
+
+@pytest.mark.parametrize("controls", [{}, {"temperature": 0.7, "top_p": 0.6, "noisiness": 0.5}])
+def test_frames_are_the_references(model, controls):
+    """A few: what is drawn is heard, and a code that flips by rounding changes all that follows."""
+    frames, engine, reference = make_frames(model, batch=5), by_hand(model), Reference(model)
+    noise = uniforms(model, 5, 4)
+    controls = {"temperature": 1.0, "top_p": 1.0, "noisiness": 1.0} | controls
+    wanted, _ = reference.draw(reference.prime(frames), noise, **controls)
+    drawn, _ = engine.draw(engine.prime(frames), noise, **controls)
+    rows = [apart(a, b) for a, b in zip(wanted, drawn, strict=True)]
+    assert sorted(rows)[3] < 1e-3, rows  # one row of five may have met such a code
+
+
+def test_an_engine_takes_over_in_the_middle_of_a_phrase(model):
+    frames, engine, reference = make_frames(model), by_hand(model), Reference(model)
+    noise, calm = uniforms(model, 2, 3), {"temperature": 0.0, "noisiness": 0.0, "top_p": 1.0}
+    wanted, _ = reference.draw(reference.prime(frames), noise, **calm)
+    for first, then in ((engine, reference), (reference, engine)):
+        one, session = first.draw(first.prime(frames), noise[:, :1], **calm)
+        rest, _ = then.draw(session, noise[:, 1:], **calm)
+        assert apart(wanted, np.concatenate([one, rest], axis=1)) < 1e-3
+
+
+@pytest.mark.parametrize("lanes", [Lanes(1, fused=False), Lanes(8)], ids=str)
+def test_other_processors_compute_the_same(lanes):
+    model = make_model("spectral_lstm", channels=2, timbre_seconds=1.0)
+    frames = make_frames(model, time=40)
+    found = by_hand(model, lanes=lanes).log_prob(frames[0])
+    np.testing.assert_allclose(found, by_hand(model).log_prob(frames[0]), atol=1e-4)
+
+
+@pytest.mark.parametrize(("precision", "limit"), [("bfloat16", 0.1), ("int8", 0.1)])
+def test_fewer_bits_stay_near(model, precision, limit):
+    frames = make_frames(model, time=70)
+    whole, fewer = (by_hand(model, p).log_prob(frames[0]) for p in ("float32", precision))
+    assert 0 < np.abs(whole - fewer).max() < limit
+
+
+def test_a_file_is_drawn_from_without_keras(tmp_path, model):
+    from wavegen import checkpoint, models
+
+    models.save(tmp_path / "model.safetensors", model, {}, {})
+    engine = engines.make(checkpoint.read_model(tmp_path / "model.safetensors"))
+    assert isinstance(engine, NumbaSpectral)
+    frames = make_frames(model)
+    np.testing.assert_array_equal(engine.log_prob(frames[0]), by_hand(model).log_prob(frames[0]))
+
+
+def test_a_model_that_runs_away_stays_in_the_numbers_range():
+    """A level that feeds on itself ends at that of a full-scale tone."""
+    model = make_model("spectral_lstm", timbre_seconds=0.1)
+    model.head.renderer.width.bias.assign(2.0 + 0 * np.asarray(model.head.renderer.width.bias))
+    engine, frames = by_hand(model), make_frames(model)
+    drawn, session = engine.draw(engine.prime(frames), uniforms(model, 2, 400))
+    assert np.isfinite(drawn).all() and np.abs(drawn).max() > 1
+    assert all(np.isfinite(a).all() for a in keras.tree.flatten(session))

@@ -1,0 +1,273 @@
+"""The engine: sessions in, frames out; the streams of a batch side by side in one call."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from wavegen.engines.numba_cpu.engine import mapped
+from wavegen.engines.numba_cpu.lanes import Lanes
+from wavegen.engines.numba_cpu.packing import aligned, padded
+from wavegen.engines.numba_cpu.shapes import PRECISIONS
+from wavegen.engines.numba_spectral import kernel
+from wavegen.engines.numba_spectral.kernel import DEGREES, DRAW, JUDGE, LISTEN, Scratch, State
+from wavegen.engines.numba_spectral.packing import packed, shape_of, weight_shapes
+
+BLOCK = 256  # frames heard in one call, at most, so that Ctrl-C is noticed
+EMBEDDING = 4  # of the model that `warm_up` makes
+
+__all__ = ["NumbaSpectral", "warm_up", "weight_shapes"]
+
+
+class NumbaSpectral:
+    """Draws from a spectral LSTM of the head `codes`, given as arrays."""
+
+    name = "numba"
+
+    def __init__(
+        self,
+        config: Any,
+        weights: dict[str, Any],
+        *,
+        precision: str | None = None,
+        lanes: Lanes | None = None,
+    ) -> None:
+        """Packs a copy of the weights.
+
+        Args:
+            config: of a spectral LSTM, any object with its fields.
+            weights: the model's variables by name, e.g. "codes/out/kernel".
+            precision: float32, the default; bfloat16; or int8, multiplied with int16. What a code
+                is nearest to is always computed in float32.
+            lanes: what to compile for; None is the best of this processor.
+        """
+        self.config, self.precision = config, precision or "float32"
+        self.lanes = lanes or Lanes.here()
+        self.shape = shape_of(config, self.lanes.width, self.precision)
+        self.weights = packed(config, self.shape, weights, self.precision)
+        seconds = config.hop_length / config.sample_rate / config.timbre_seconds
+        self.pole = np.float32(math.exp(-seconds))
+
+    def silence(self, batch: int) -> Any:
+        """Returns the model's state after endless silence, as the reference has it."""
+        config, shape = self.config, self.shape
+
+        def zeros(*size: int) -> np.ndarray:
+            return np.zeros((batch, *size), np.float32)
+
+        late = zeros(1, shape.channels * shape.own_bands), zeros(1, 1)
+        memory = tuple((zeros(config.units), zeros(config.units)) for _ in range(config.layers))
+        bins = shape.channels * shape.half
+        return zeros(1, 2, bins), zeros(1, 2 * bins), late, memory
+
+    def warm_up(self) -> None:
+        """Compiles the kernel, half a minute once on a machine, or fetches it from the cache."""
+        self.prime(np.zeros((1, 2, 2 * self.shape.channels * self.shape.half + 1), np.float32))
+
+    def open(self, session: Any) -> Voices:
+        """Returns voices that go on from a session, for many short draws; it is not changed."""
+        return Voices(self, session)
+
+    def begun(self, frames: np.ndarray, session: Any = None) -> tuple[Voices, np.ndarray]:
+        """Returns voices and the frames they have yet to hear; from silence, all but the first."""
+        frames = np.asarray(frames, np.float32)
+        if session is not None:
+            return self.open(session), frames
+        return self.open((frames[:, :1], self.silence(len(frames)))), frames[:, 1:]
+
+    def prime(self, frames: np.ndarray, session: Any = None) -> Any:
+        """Returns the session after hearing frames.
+
+        Args:
+            frames: `(batch, time, channels * n_fft + 1)`, time >= 1.
+            session: of an earlier call, which the frames continue.
+        """
+        voices, frames = self.begun(frames, session)
+        voices.hear(frames, LISTEN)
+        return voices.session()
+
+    def draw(self, session: Any, noise: np.ndarray, **controls: Any) -> tuple[np.ndarray, Any]:
+        """Returns the next frames `(batch, time, channels * n_fft + 1)` and the session after them.
+
+        Args:
+            session: of `prime` or an earlier `draw`, batch rows.
+            noise: uniforms `(batch, time, 1 + coefficients, 2)`.
+            **controls: temperature, top_p and noisiness; one number, or one per row.
+        """
+        voices = self.open(session)
+        frames = voices.draw(noise, **controls)
+        return frames, voices.session()
+
+    def log_prob(self, frames: np.ndarray) -> np.ndarray:
+        """Returns the log-density, nats per coefficient `(time - 1, 1)`, of all but the first.
+
+        Args:
+            frames: `(time, channels * n_fft + 1)` of one recording, heard from silence.
+        """
+        voices, frames = self.begun(frames[None])
+        nats = voices.hear(frames, JUDGE)
+        return (nats[0] / (self.shape.channels * self.shape.half)).astype(np.float32)[:, None]
+
+
+class Voices:
+    """Streams in the middle of being drawn."""
+
+    def __init__(self, engine: NumbaSpectral, session: Any) -> None:
+        """Copies a session into flat arrays."""
+        self.engine, shape = engine, engine.shape
+        last, (before, angle, (late, weight), memory) = mapped(np.asarray, session)
+        count, bins = len(last), shape.bins
+        self.last = self.laid_out(np.array(last, np.float32))  # (batch, 1, 2, bins)
+        self.label = last[..., -1].astype(np.int64)  # (batch, 1)
+        cells = np.stack([np.stack(pair, axis=1) for pair in memory], axis=1)
+        self.state = State(
+            aligned(padded(before[:, 0], bins)),
+            aligned(padded(angle.reshape(count, 2, -1), bins)),
+            aligned(padded(late[:, 0], shape.bands)),
+            np.array(weight[:, 0, 0], np.float32),
+            aligned(padded(cells, shape.units)),
+        )
+        self.scratch = scratch(engine, count)
+        run = engine.shape
+        for s in range(count):
+            at = s * run.bands
+            kernel.begin(run, engine.weights, self.state, self.scratch, s, at)
+
+    def laid_out(self, frames: np.ndarray) -> np.ndarray:
+        """Returns `(batch, time, 2, bins)`, padded, of frames without their labels."""
+        shape = self.engine.shape
+        split = frames[..., :-1].reshape(*frames.shape[:2], shape.channels, 2, shape.half)
+        parts = np.swapaxes(split, 2, 3).reshape(*frames.shape[:2], 2, -1)
+        return padded(parts, shape.bins)
+
+    def framed(self, parts: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Returns frames of `laid_out` parts and labels `(batch, time)`: its inverse."""
+        shape = self.engine.shape
+        own = parts[..., : shape.channels * shape.half]
+        split = own.reshape(*own.shape[:3], shape.channels, shape.half)
+        frames = np.ascontiguousarray(np.swapaxes(split, 2, 3)).reshape(*own.shape[:2], -1)
+        return np.concatenate([frames, labels[..., None].astype(np.float32)], axis=-1)
+
+    def session(self) -> Any:
+        """Returns the session as it stands: a value of its own."""
+        config, shape, state = self.engine.config, self.engine.shape, self.state
+        count = len(state.weight)
+        features = shape.channels * shape.own_bands
+        own = shape.channels * shape.half
+        before = state.last.reshape(count, 1, 2, shape.bins)[..., :own]
+        angle = state.angle.reshape(count, 2, shape.bins)[..., :own].reshape(count, 1, -1)
+        late = state.late.reshape(count, 1, shape.bands)[..., :features]
+        cells = state.memory.reshape(count, shape.layers, 2, shape.units)[..., : config.units]
+        memory = tuple(
+            (cells[:, layer, 0].copy(), cells[:, layer, 1].copy()) for layer in range(shape.layers)
+        )
+        spectrum = late.copy(), state.weight.reshape(count, 1, 1).copy()
+        heard = before.copy(), angle.copy(), spectrum, memory
+        return self.framed(self.last, self.label), heard
+
+    def draw(
+        self, noise: np.ndarray, temperature: Any = 1.0, top_p: Any = 1.0, noisiness: Any = 1.0
+    ) -> np.ndarray:
+        """Returns the next frames `(batch, time, features)`; see `NumbaSpectral.draw`."""
+        batch, time = noise.shape[:2]
+        assert batch == len(self.last), f"noise of {batch} rows for {len(self.last)} streams"
+        every = (temperature, top_p, noisiness)
+        rows = np.stack([np.broadcast_to(value, (batch,)) for value in every], axis=-1)
+        noise = np.asarray(noise, np.float32)
+        radius, angle = 1 - noise[:, :, 1:, 0], np.float32(2 * math.pi) * noise[:, :, 1:, 1]
+        length = np.sqrt(np.float32(DEGREES) * (radius ** np.float32(-2 / DEGREES) - 1))
+        far = np.stack([length * np.cos(angle), length * np.sin(angle)], axis=2)
+        frames = np.zeros((batch, time + 1, 2, self.engine.shape.bins), np.float32)
+        frames[:, :1] = self.last
+        chance = np.ascontiguousarray(noise[:, :, 0, 0])
+        far = padded(far, self.engine.shape.bins)
+        labels = np.concatenate([self.label, np.zeros((batch, time), np.int64)], axis=1)
+        self.run(frames, labels, chance, far, rows.astype(np.float32), DRAW, np.zeros((batch, 0)))
+        return self.framed(frames[:, 1:], labels[:, 1:])
+
+    def hear(self, frames: np.ndarray, mode: int) -> np.ndarray:
+        """Hears frames; returns their log-densities `(batch, time)`, for JUDGE."""
+        batch, time = frames.shape[:2]
+        rows, found = np.ones((batch, 3), np.float32), [np.zeros((batch, 0))]
+        for start in range(0, time, BLOCK):
+            block = frames[:, start : start + BLOCK]
+            own = np.concatenate([self.last, self.laid_out(block)], axis=1)
+            labels = np.concatenate([self.label, block[..., -1].astype(np.int64)], axis=1)
+            count = own.shape[1] - 1
+            nats = np.zeros((batch, count if mode == JUDGE else 0))
+            chance = np.zeros((batch, count), np.float32)
+            self.run(own, labels, chance, np.zeros(1, np.float32), rows, mode, nats)
+            found.append(nats)
+        return np.concatenate(found, axis=1)
+
+    def run(
+        self,
+        frames: np.ndarray,
+        labels: np.ndarray,
+        chance: np.ndarray,
+        noise: np.ndarray,
+        controls: np.ndarray,
+        mode: int,
+        nats: np.ndarray,
+    ) -> None:
+        """Runs the kernel; frames `(batch, time + 1, 2, bins)` are filled in by DRAW."""
+        engine, flat = self.engine, np.ascontiguousarray(frames).reshape(-1)
+        kernel.run(
+            engine.lanes, engine.shape, engine.weights, self.state, self.scratch, engine.pole,
+            flat, labels, chance, np.ascontiguousarray(noise).reshape(-1), controls, mode, nats,
+        )  # fmt: skip
+        frames[:] = flat.reshape(frames.shape)
+        self.last, self.label = frames[:, -1:].copy(), labels[:, -1:].copy()
+
+
+def scratch(engine: NumbaSpectral, count: int) -> Scratch:
+    """Returns room for so many streams."""
+    shape = engine.shape
+    widest = max(shape.units, shape.hidden, 2 * shape.bands)
+    turn = 2 * math.pi * engine.config.hop_length / engine.config.n_fft
+
+    def room(size: int, dtype: Any = np.float32) -> np.ndarray:
+        return aligned(np.zeros(size, dtype))
+
+    return Scratch(
+        power=room(count * shape.bands),
+        past=room(count * shape.bands),
+        level=aligned(np.ones(count * shape.bands, np.float32)),
+        relative=room(count * shape.bands),
+        scores=room(count * shape.choices),
+        code=room(count, np.int64),
+        following=room(count, np.int64),
+        gates=room(count * 4 * shape.units),
+        h=room(count * shape.units),
+        heard=room(count * 2 * shape.bands),
+        one=room(count * shape.hidden),
+        two=room(count * shape.hidden),
+        width=room(count * shape.bins),
+        tone=room(count * 3 * shape.bands),
+        turned=room(count * 2 * shape.bins),
+        around=room(count * shape.bins),
+        angle=room(2 * (shape.half + 3 * shape.width)),
+        unit=aligned(np.ones(count * shape.bins, np.float32)),
+        mean=room(count * 2 * shape.bins),
+        spread=room(count * shape.bins),
+        towards=room(shape.bins),
+        angles=room(count * 2 * shape.bins),
+        turning=np.array([math.cos(turn), math.sin(turn)], np.float32),
+        logits=room(shape.choices),
+        codes=room(count * widest, PRECISIONS[engine.precision]),
+        code_scales=np.zeros(count, np.float32),
+    )
+
+
+def warm_up(precision: str | None = None) -> None:
+    """Compiles the kernel, or fetches it from the cache, before there is a model to draw from."""
+    sizes = dict(channels=1, n_fft=16, hop_length=8, codes=2, units=1, layers=1, renderer_units=1)
+    config = SimpleNamespace(
+        **sizes, band_of=(0, 0, 1, 1, 2, 2, 3, 3), sample_rate=8000, timbre_seconds=1.0
+    )
+    shapes = weight_shapes(config, EMBEDDING).items()
+    weights = {name: np.ones(shape, np.float32) for name, shape in shapes}
+    NumbaSpectral(config, weights, precision=precision).warm_up()

@@ -1,0 +1,260 @@
+"""What happens next: an LSTM over the codes of frames, and a renderer that makes the frames.
+
+A code says which of some hundreds of typical spectra a frame is most like, relative to the spectrum
+of late (`spectrum`): all bins of all channels at once, so that they belong together (as the
+codebook of van den Oord et al. 2017, arXiv:1711.00937, but of k-means). The LSTM draws the next
+code from a softmax, and because a code is one of few, what it hears of itself is always something
+that it has learned from: it does not drift. The renderer draws the frame given its code. A drawn
+frame carries its code as a label, for what was drawn need not be nearest to it.
+
+The likelihood of a frame is that of its code times that of the frame given its code: a bound, since
+other codes might have led to the frame too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from wavegen.config import EMBEDDING, SpectralLSTMConfig
+from wavegen.models import heads
+from wavegen.models.frames import frames_of, parts_of
+from wavegen.models.renderer import QUANTUM, Renderer
+from wavegen.models.spectrum import RelativeSpectrum
+from wavegen.streaming import RecurrentStack
+
+FITTED = 24000  # frames that the codes are fitted on, at most
+ROUNDS = 15  # of k-means
+WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
+
+
+class Seen(NamedTuple):
+    """What `step` says of a frame, for the density of the one after it; `(batch, time, width)`."""
+
+    hidden: Any  # of the LSTM
+    code: Any  # of the frame, as a float
+    power: Any  # of its bands
+    past: Any  # power of the bands of the frame before
+    level: Any  # of late, by band
+    turned: Any  # the frame turned on, real parts then imaginary ones, in units of the level
+    around: Any  # mean power around each coefficient of late, in the same units
+
+
+class Composer(keras.layers.Layer):
+    """The head `codes` of a spectral LSTM."""
+
+    def __init__(self, config: SpectralLSTMConfig, **kwargs: Any) -> None:
+        """Takes a checked configuration."""
+        super().__init__(**kwargs)
+        self.config = config
+        self.coefficients = config.channels * config.n_fft // 2
+        self.spectrum = RelativeSpectrum(config)
+        self.embed = keras.layers.Embedding(config.codes, EMBEDDING, name="embed")
+        self.front = keras.layers.Dense(config.units, name="front")
+        self.memory = RecurrentStack(config.units, config.layers, name="memory")
+        self.out = keras.layers.Dense(config.codes, name="out")
+        self.renderer = Renderer(config, self.spectrum, name="renderer")
+        features = self.spectrum.features
+        self.widths = (config.units, 1, *3 * [features], *self.renderer.hears)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every weight; the shapes all follow from the configuration."""
+        config, features = self.config, self.spectrum.features
+        self.embed.build((1, 1))
+        self.front.build((1, 1, EMBEDDING))
+        self.memory.build((1, 1, config.units))
+        self.out.build((1, 1, config.units))
+        self.renderer.build()
+        self.book, self.mean, self.deviation = (
+            self.add_weight(shape=shape, initializer=start, trainable=False, name=name)
+            for name, shape, start in (
+                ("book", (config.codes, features), "zeros"),
+                ("mean", (features,), "zeros"),
+                ("deviation", (features,), "ones"),
+            )
+        )
+        self.built = True
+
+    def start_from(self, pieces: Iterable[np.ndarray]) -> None:
+        """Fits the codes by k-means to the frames of recordings.
+
+        Args:
+            pieces: float32 `(frames, channels * n_fft + 1)` of contiguous frames each.
+        """
+        from scipy.cluster.vq import kmeans2
+
+        found, stride = [], 1
+        for number, piece in enumerate(pieces):
+            if number % stride == 0 and len(piece):
+                found.append(np.asarray(self.described(piece[None]))[0])
+            if sum(map(len, found)) > 2 * FITTED:  # ten hours must fit as well
+                found, stride = found[::2], 2 * stride
+        every = np.concatenate(found or [np.zeros((1, self.spectrum.features), "float32")])
+        rng = np.random.default_rng(0)
+        chosen = every[rng.permutation(len(every))[:FITTED]]
+        start = np.resize(chosen, (self.config.codes, chosen.shape[1]))
+        start = start + 1e-3 * rng.standard_normal(start.shape)  # no two are the same
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a code that nothing is like stays as is
+            book, _ = kmeans2(chosen.astype("float64"), start, iter=ROUNDS, minit="matrix")
+        self.book.assign(book.astype("float32"))
+        self.mean.assign(chosen.mean(axis=0))
+        self.deviation.assign(chosen.std(axis=0) + 1e-2)
+
+    def described(self, frames: Any) -> Any:
+        """Returns the bands of frames against the spectrum of late, heard from silence."""
+        z = parts_of(ops.convert_to_tensor(frames), self.config.channels)
+        power = self.spectrum.power_of(z)
+        before, _, _ = self.spectrum.step(power, self.spectrum.initial_state(len(frames)))
+        silence = ops.zeros_like(power[:, :1])
+        return self.spectrum.relative(
+            blended(power, ops.concatenate([silence, power[:, :-1]], axis=1)), before
+        )
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Returns (last frame, angles, spectrum of late, LSTM memory) after endless silence."""
+        last = ops.zeros((batch_size, 1, 2, self.coefficients))
+        angle = ops.zeros((batch_size, 1, 2 * self.coefficients))
+        spectrum = self.spectrum.initial_state(batch_size)
+        return last, angle, spectrum, self.memory.initial_state(batch_size)
+
+    def step(self, x: Any, state: Any, disturbed: Any = None) -> tuple[Any, Any]:
+        """Returns `Seen`, joined, of each frame of `x`, and the next state.
+
+        Args:
+            x: float32 `(batch, time, channels * n_fft + 1)`, labels at the end.
+            state: of `initial_state` or an earlier step.
+            disturbed: in training, a `feed.Disturbed`.
+        """
+        last, angle, late, memory = state
+        z = parts_of(x, self.config.channels)
+        all_z = ops.concatenate([last, z], axis=1)
+        powers = self.spectrum.power_of(all_z)
+        past, power = powers[:, :-1], powers[:, 1:]
+        before, level, late = self.spectrum.step(power, late)
+        code = self.labelled(x, self.spectrum.relative(blended(power, past), before))
+        heard_code, masks = code, None
+        if disturbed is not None:
+            heard_code = ops.where(disturbed.codes < 0, code, disturbed.codes)
+            masks = disturbed.masks
+        h = self.front(self.embed(heard_code))
+        h, memory = self.memory.step(h, memory, masks)
+        unit = 1.0 / self.spectrum.by_coefficient(level)[:, :, None]
+        if disturbed is not None:  # the renderer hears chance of its own: so it learns to
+            size = ops.sqrt(self.spectrum.by_coefficient(powers))[:, :, None]
+            all_z = all_z + size * disturbed.noise
+        pair = all_z[:, :-1] * unit, all_z[:, 1:] * unit
+        turned, angle = self.renderer.turned(*pair, angle)
+        y = Seen(
+            hidden=h,
+            code=ops.cast(code, "float32")[..., None],
+            power=power,
+            past=past,
+            level=level,
+            turned=ops.reshape(turned, (*x.shape[:2], -1)),
+            around=self.renderer.around(*pair),
+        )
+        return ops.concatenate(y, axis=-1), (z[:, -1:], angle, late, memory)
+
+    def seen(self, y: Any) -> Seen:
+        """Returns the parts of what `step` returned."""
+        parts, at = [], 0
+        for width in self.widths:
+            parts.append(y[..., at : at + width])
+            at += width
+        return Seen(*parts)
+
+    def labelled(self, frames: Any, bands: Any) -> Any:
+        """Returns the int32 codes `(batch, time)` that frames were drawn as, or are nearest to."""
+        label = frames[..., -1]
+        return ops.where(label < 0, self.code_of(bands), ops.cast(label, "int32"))
+
+    def code_of(self, bands: Any) -> Any:
+        """Returns the int32 code `(batch, time)` whose spectrum is nearest."""
+        square = ops.sum(self.book * self.book, axis=-1)
+        apart = square - 2.0 * ops.matmul(bands, ops.transpose(self.book))
+        return ops.cast(ops.argmin(apart, axis=-1), "int32")
+
+    def normal(self, bands: Any) -> Any:
+        """Returns bands with mean 0 and deviation 1 over the recordings."""
+        return (bands - self.mean) / self.deviation
+
+    def density(self, seen: Seen, code: Any) -> tuple[Any, Any]:
+        """Returns mean `(batch, time, 2, coefficients)` and log scale of the frame of a code.
+
+        Both are of amplitudes, whatever the level of late.
+        """
+        logs = ops.take(self.book, code, axis=0)
+        heard = [self.spectrum.relative(power, seen.level) for power in (seen.power, seen.past)]
+        before = ops.cast(seen.code[..., 0], "int32")
+        mean, log_scale = self.renderer.density(
+            codes=(code, before),
+            template=logs,
+            bands=ops.concatenate([self.normal(each) for each in (logs, *heard)], axis=-1),
+            turned=ops.reshape(seen.turned, (*seen.turned.shape[:2], 2, -1)),
+            around=seen.around,
+        )
+        unit = self.spectrum.by_coefficient(seen.level)
+        return mean * unit[:, :, None], ops.log(ops.exp(log_scale) * unit + QUANTUM)
+
+    def log_prob(self, y: Any, following: Any) -> Any:
+        """Returns a bound of the log-density, nats per complex coefficient, `(batch, time, 1)`."""
+        of_code, of_frame = self.log_probs(y, following)
+        return (of_code / self.coefficients + of_frame)[..., None]
+
+    def log_probs(self, y: Any, following: Any) -> tuple[Any, Any]:
+        """Returns nats `(batch, time)` of a frame's code, and the mean of its coefficients'."""
+        seen = self.seen(y)
+        z = parts_of(following, self.config.channels)
+        power = self.spectrum.power_of(z)
+        bands = self.spectrum.relative(blended(power, seen.power), seen.level)
+        code = self.labelled(following, bands)
+        logits = self.out(seen.hidden)
+        of_code = -ops.sparse_categorical_crossentropy(code, logits, from_logits=True)
+        mean, log_scale = self.density(seen, code)
+        of_frame = ops.mean(self.renderer.log_prob(z - mean, log_scale), axis=-1)
+        return of_code, of_frame
+
+    def loss(self, y: Any, following: Any) -> Any:
+        """Returns the negative log-density as `log_prob` has it, of another gradient.
+
+        A frame has a thousand coefficients and one code; left to the sum, what happens next would
+        be learned last.
+        """
+        of_code, of_frame = self.log_probs(y, following)
+        nats = -(of_code / self.coefficients + of_frame)
+        weighted = -(of_code + WEIGHT * of_frame)
+        return weighted + ops.stop_gradient(nats - weighted)
+
+    def draw(
+        self, y: Any, noise: Any, temperature: Any = 1.0, top_p: Any = 1.0, noisiness: Any = 1.0
+    ) -> Any:
+        """Returns the next frame `(batch, 1, channels * n_fft + 1)`, its code at the end.
+
+        Args:
+            y: output of `step` for one frame.
+            noise: uniforms in [0, 1), `(batch, 1, 1 + coefficients, 2)`.
+            temperature: of what happens next: divides the codes' logits; 0 takes the likeliest.
+            top_p: in (0, 1]; codes beyond this share of the probability are left out.
+            noisiness: how much tones waver, see `Renderer.draw`.
+        """
+        seen = self.seen(y)
+        logits = self.out(seen.hidden)
+        code = heads.draw_level(logits, noise[:, :, 0, 0], temperature, top_p)
+        mean, log_scale = self.density(seen, code)
+        z = self.renderer.draw(mean, log_scale, noise[:, :, 1:], noisiness)
+        frames = frames_of(z, self.config.channels)
+        return ops.concatenate([frames, ops.cast(code, frames.dtype)[..., None]], axis=-1)
+
+
+def blended(power: Any, past: Any) -> Any:
+    """Returns the power that a code is of: the mean of a frame's and the last one's.
+
+    The power of noise in a band differs from frame to frame; of two frames it differs less.
+    """
+    return 0.5 * (power + past)

@@ -1,0 +1,37 @@
+"""STFT frames as models see them: `(batch, time, real/imaginary, coefficients of all channels)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+
+def parts_of(frames: Any, channels: int) -> Any:
+    """Returns `(batch, time, 2, coefficients)` of frames `(batch, time, channels * n_fft)`.
+
+    One number more, a label at the end, is left out.
+    """
+    frames = frames[..., : frames.shape[-1] // (2 * channels) * 2 * channels]
+    batch, time, features = frames.shape
+    split = ops.reshape(frames, (batch, time, channels, 2, features // channels // 2))
+    return ops.reshape(ops.transpose(split, (0, 1, 3, 2, 4)), (batch, time, 2, features // 2))
+
+
+def frames_of(parts: Any, channels: int) -> Any:
+    """Returns frames `(batch, time, channels * n_fft)`: the inverse of `parts_of`."""
+    batch, time, _, coefficients = parts.shape
+    split = ops.reshape(parts, (batch, time, 2, channels, coefficients // channels))
+    return ops.reshape(ops.transpose(split, (0, 1, 3, 2, 4)), (batch, time, 2 * coefficients))
+
+
+def times(a: Any, b: Any) -> Any:
+    """Returns the complex product; the axis before the last holds real and imaginary part."""
+    real = a[..., 0, :] * b[..., 0, :] - a[..., 1, :] * b[..., 1, :]
+    imaginary = a[..., 0, :] * b[..., 1, :] + a[..., 1, :] * b[..., 0, :]
+    return ops.stack([real, imaginary], axis=-2)
+
+
+def squared(parts: Any) -> Any:
+    """Returns the squared magnitude, without the axis before the last."""
+    return ops.sum(parts * parts, axis=-2)

@@ -1,0 +1,105 @@
+"""What a frame's spectrum is against the one that the sound had of late.
+
+A recording's timbre and level, its room and its microphone last; what happens in it does not. Band
+powers of a frame over their running mean keep what happens, so what was learned of a loud recording
+holds for a soft one of another colour, and what is drawn keeps to level and colour of its seed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from wavegen.config import SpectralLSTMConfig
+from wavegen.models.frames import squared
+from wavegen.streaming import one_pole
+
+RANGE = 10**-6.5  # below its strongest band a spectrum of late has nothing
+LEAST = 1e-9  # power of a coefficient; 16-bit rounding alone has 1.6e-10
+FLOOR = 1e-5  # of a band against its mean: what is softer still counts as this
+NOTHING = 1e-6  # weight of what is thought to have been before anything was heard
+SMOOTH = 3.0  # bands; finer detail of the spectrum of late is what happens, not how it sounds
+
+
+class RelativeSpectrum:
+    """Powers of mel bands, and their running mean; it runs in time and holds no weights.
+
+    Attributes:
+        count: bands a channel.
+        features: channels * count.
+    """
+
+    def __init__(self, config: SpectralLSTMConfig) -> None:
+        """Takes the bands of a configuration."""
+        half, band = config.n_fft // 2, np.array(config.band_of)
+        self.channels, self.count = config.channels, int(band.max()) + 1
+        self.features = self.channels * self.count
+        member = (band[:, None] == np.arange(self.count)).astype(np.float32)
+        self.mean = member / member.sum(axis=0)  # (half, count): power of a band's coefficients
+        centre = np.arange(half) @ self.mean
+        lines = [np.interp(np.arange(half), centre, row) for row in np.eye(self.count)]
+        self.spread = np.stack(lines).astype(np.float32)  # (count, half): between band centres
+        apart = np.subtract.outer(np.arange(self.count), np.arange(self.count))
+        weight = np.exp(-0.5 * (apart / SMOOTH) ** 2)
+        self.smooth = (weight / weight.sum(axis=0)).astype(np.float32)
+        self.most = config.n_fft / 4  # power of a coefficient at the pitch of a full-scale sine
+        self.pole = math.exp(-config.hop_length / config.sample_rate / config.timbre_seconds)
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Returns (running mean of the powers, its weight): nothing heard."""
+        return ops.zeros((batch_size, 1, self.features)), ops.zeros((batch_size, 1, 1))
+
+    def step(self, power: Any, state: Any) -> tuple[Any, Any, Any]:
+        """Returns the level of late before each frame and after it, and the next state.
+
+        Args:
+            power: of `power_of`, `(batch, time, features)`.
+            state: of `initial_state` or an earlier step.
+
+        Returns:
+            Two arrays `(batch, time, features)`, RMS of a coefficient in each band, smoothed over
+            neighbouring bands; and the state.
+        """
+        total, weight = state
+        totals = one_pole(power, total, self.pole)
+        weights = one_pole(ops.ones_like(power[..., :1]), weight, self.pole)
+        first = self.level(total, weight)
+        after = self.level(totals, weights)
+        before = ops.concatenate([first, after[:, :-1]], axis=1)
+        return before, after, (totals[:, -1:], weights[:, -1:])
+
+    def level(self, total: Any, weight: Any) -> Any:
+        """Returns the RMS `(batch, time, features)` of what a running mean holds."""
+        power = self.apart((total + LEAST * NOTHING) / (weight + NOTHING))
+        power = ops.matmul(power, self.smooth)
+        floor = RANGE * ops.max(power, axis=(-2, -1), keepdims=True)
+        power = ops.maximum(ops.maximum(power, floor), LEAST)
+        return self.together(ops.sqrt(ops.minimum(power, self.most)))
+
+    def power_of(self, parts: Any) -> Any:
+        """Returns the mean power `(batch, time, features)` of the coefficients of each band.
+
+        Args:
+            parts: `(batch, time, 2, coefficients)`.
+        """
+        square = ops.reshape(squared(parts), (*parts.shape[:2], self.channels, -1))
+        return self.together(ops.matmul(square, self.mean))
+
+    def relative(self, power: Any, level: Any) -> Any:
+        """Returns log10 of powers against the level of late, `(batch, time, features)`."""
+        return ops.log(power / (level * level) + FLOOR) / math.log(10)
+
+    def by_coefficient(self, bands: Any) -> Any:
+        """Returns values of bands `(batch, time, features)` as values of all coefficients."""
+        return self.together(ops.matmul(self.apart(bands), self.spread))
+
+    def apart(self, features: Any) -> Any:
+        """Returns `(batch, time, channels, bands)`."""
+        return ops.reshape(features, (*features.shape[:-1], self.channels, self.count))
+
+    def together(self, bands: Any) -> Any:
+        """Returns `(batch, time, channels * last axis)`."""
+        return ops.reshape(bands, (*bands.shape[:-2], -1))
