@@ -315,7 +315,7 @@ def test_resonator_continues_a_decaying_tone():
 
 
 def test_parts_and_frames_are_inverse():
-    model = make_model("spectral_lstm", channels=2)
+    model = make_model("spectral_lstm", channels=2, head="mse")
     frames = make_frames(model)
     parts = parts_of(ops.convert_to_tensor(frames), 2)
     assert np.array_equal(np.asarray(frames_of(parts, 2)), frames)
