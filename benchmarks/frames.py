@@ -20,8 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from wavegen.cli.display import hushed
-from wavegen.config import from_preset
 from wavegen.engines.numba_spectral import kernel
+from wavegen.presets import from_preset
 from wavegen.sampling import Sampler
 
 ROUNDS = 3

@@ -55,12 +55,13 @@ import numpy as np
 from numba import njit
 
 from wavegen.codec import codec_of
-from wavegen.config import PRESETS, WaveNetConfig, build, from_preset
+from wavegen.config import WaveNetConfig, build
 from wavegen.engines.numba_cpu import PRECISIONS, Lanes, NumbaCPU
 from wavegen.engines.numba_cpu.vector import fma, load, splat, total
 from wavegen.engines.reference import Reference
 from wavegen.models import named_weights
 from wavegen.models.wavenet import WaveNet
+from wavegen.presets import PRESETS, from_preset
 
 PLAIN = dict(head="softmax", predictor_order=0)
 WIDTHS = {

@@ -20,8 +20,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from wavegen import optimizer
-from wavegen.config import CONFIGS, PRESETS, TrainSettings, WaveNetConfig, build, from_preset
+from wavegen.codec import codec_of
+from wavegen.config import CONFIGS, TrainSettings, WaveNetConfig, build
+from wavegen.feed import Feed, disturbed
 from wavegen.models import FAMILIES
+from wavegen.presets import PRESETS, from_preset
 
 CONFIGURATIONS = {
     "A": dict(residual_channels=64, gate_channels=64, skip_channels=256),
@@ -56,19 +59,16 @@ def ours(config, batch: int, window: int):
     model = family(config)
     layout = optimizer.Layout(model)
     step = optimizer.training_step(layout, settings)
-    rng = np.random.default_rng(0)
-    if isinstance(config, WaveNetConfig):
-        frames = rng.integers(0, config.levels, (batch, window + 1, config.channels)).astype(
-            "int32"
-        )
-    else:
-        shape = (batch, window + 1, config.channels * config.n_fft)
-        frames = rng.standard_normal(shape).astype("float32")
+    codec, rng = codec_of(config), np.random.default_rng(0)
+    shape = (batch, config.channels, (window + 1) * codec.frame_samples)
+    sound = rng.uniform(-1, 1, shape).astype("float32")
+    frames, _ = codec.encode_step(sound, codec.encode_initial((batch,)))
     valid, reset = np.ones((batch, window), "float32"), np.ones(batch, bool)
+    given = Feed(frames, valid, reset, disturbed(config, settings, 0))
     box = [optimizer.begin(layout), model.initial_state(batch)]
 
     def run() -> None:
-        learner, loss, _, _ = step(box[0], np.float32(1e-3), frames, valid, reset, box[1])
+        learner, loss, _, _ = step(box[0], np.float32(1e-3), given, box[1])
         box[0] = learner
         assert np.isfinite(float(loss))
 

@@ -10,10 +10,10 @@ from scipy.stats import t as student
 from wavegen.codec import codec_of
 from wavegen.config import TrainSettings
 from wavegen.feed import NOISE_DB, disturbed
+from wavegen.framing import UNKNOWN
 from wavegen.models.frames import parts_of
 from wavegen.models.renderer import DEGREES, Renderer
 from wavegen.models.spectrum import RelativeSpectrum
-from wavegen.stft import UNKNOWN
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["mono", "stereo"])

@@ -4,15 +4,14 @@ import pytest
 
 from wavegen.config import (
     CONFIGS,
-    PRESETS,
     SpectralLSTMConfig,
     TrainSettings,
     WaveNetConfig,
     build,
     family_name,
-    from_preset,
 )
 from wavegen.errors import UsageError
+from wavegen.presets import PRESETS, from_preset
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS.values(), TrainSettings])

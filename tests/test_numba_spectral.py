@@ -70,6 +70,17 @@ def test_an_engine_takes_over_in_the_middle_of_a_phrase(model):
         assert apart(wanted, np.concatenate([one, rest], axis=1)) < 1e-3
 
 
+def test_a_processor_without_vectors_pairs_inputs_of_an_odd_width():
+    """Two smaller numbers share one row of weights, and every width here is odd."""
+    odd = dict(units=7, renderer_units=5, codes=9, bands=7, n_fft=34, hop_length=17)
+    model = make_model("spectral_lstm", **odd, timbre_seconds=1.0)
+    frames, lanes = make_frames(model, time=40), Lanes(1, fused=False)
+    whole = by_hand(model, lanes=lanes).log_prob(frames[0])
+    for precision in ("bfloat16", "int8"):
+        fewer = by_hand(model, precision, lanes).log_prob(frames[0])
+        assert 0 < np.abs(whole - fewer).max() < 0.1
+
+
 @pytest.mark.parametrize("lanes", [Lanes(1, fused=False), Lanes(8)], ids=str)
 def test_other_processors_compute_the_same(lanes):
     model = make_model("spectral_lstm", channels=2, timbre_seconds=1.0)

@@ -5,7 +5,7 @@ from conftest import make_frames, make_model
 
 from wavegen import optimizer
 from wavegen.config import TrainSettings, build
-from wavegen.feed import disturbed
+from wavegen.feed import Feed, disturbed
 
 
 def settings(**fields):
@@ -72,7 +72,8 @@ def test_training_step_lowers_the_loss(model):
     losses, state = [], model.initial_state(2)
     bad = disturbed(model.config, settings(batch=2, window=16, dropout=0.1), 0)
     for _ in range(30):
-        learner, loss, _, _ = step(learner, np.float32(3e-3), frames, valid, reset, bad, state)
+        given = Feed(frames, valid, reset, bad)
+        learner, loss, _, _ = step(learner, np.float32(3e-3), given, state)
         losses.append(float(loss))
     assert losses[-1] < losses[0] - 0.02
     assert not np.array_equal(np.asarray(learner.weights), np.asarray(learner.average))
@@ -87,9 +88,10 @@ def test_state_is_carried_and_reset_row_by_row():
     zero = np.float32(0)
     blank = model.initial_state(2)
     begun = optimizer.begin(layout)
-    _, _, _, carried = step(begun, zero, frames, valid, np.ones(2, bool), None, blank)
+    given = Feed(frames, valid, np.ones(2, bool), None)
+    _, _, _, carried = step(begun, zero, given, blank)
     reset = np.array([True, False])
-    *_, after = step(begun, zero, frames, valid, reset, None, carried)
+    *_, after = step(begun, zero, given._replace(reset=reset), carried)
     _, by_hand = model.step(frames[:, :-1], optimizer.renewed(model, carried, reset))
     for a, b in zip(keras.tree.flatten(after), keras.tree.flatten(by_hand), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5)

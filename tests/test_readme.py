@@ -10,7 +10,7 @@ from wavegen import cli
 from wavegen.cli.display import large
 from wavegen.cli.info import parameters
 from wavegen.cli.parse import COMMANDS
-from wavegen.config import PRESETS, from_preset
+from wavegen.presets import PRESETS, from_preset
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

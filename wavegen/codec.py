@@ -25,8 +25,15 @@ import numpy as np
 
 from wavegen.config import Config, WaveNetConfig
 from wavegen.errors import UsageError
-from wavegen.framing import Shape, checked_channels, checked_frames, checked_signal
-from wavegen.stft import STFT, DecodeState, EncodeState
+from wavegen.framing import (
+    DecodeState,
+    EncodeState,
+    Shape,
+    checked_channels,
+    checked_frames,
+    checked_signal,
+)
+from wavegen.stft import STFT
 
 __all__ = ["STFT", "Codec", "DecodeState", "EncodeState", "MuLaw", "PCM16", "codec_of", "snr_db"]
 

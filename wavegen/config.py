@@ -181,46 +181,6 @@ Config = WaveNetConfig | SpectralLSTMConfig
 CONFIGS: dict[str, type] = {"wavenet": WaveNetConfig, "spectral_lstm": SpectralLSTMConfig}
 ALIASES = {"lstm": "spectral_lstm"}
 
-# family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
-# first minute, `small` for a laptop CPU, `base` for a GPU; `fullband` is the whole audible range,
-# drawn faster than real time on one core, in stereo too.
-PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
-    "wavenet": {
-        "tiny": (
-            dict(cycles=1, layers_per_cycle=8, residual_channels=16, gate_channels=16)
-            | dict(skip_channels=32, post_channels=32, predictor_order=256),
-            dict(batch=4, window=2048, learning_rate=4e-3, warmup_steps=20, ema=0.99, gain_db=0.0),
-        ),
-        "small": ({}, dict(gain_db=0.0)),
-        "fullband": (
-            dict(sample_rate=44100, layers_per_cycle=11, post_channels=128, predictor_order=1024),
-            dict(batch=4, window=8192, gain_db=0.0),
-        ),
-        "base": (
-            dict(sample_rate=22050, cycles=3, residual_channels=64, gate_channels=64)
-            | dict(skip_channels=256),
-            dict(batch=16, window=16384, learning_rate=1e-3, warmup_steps=500, gain_db=0.0),
-        ),
-    },
-    "spectral_lstm": {
-        "tiny": (
-            dict(channels=1, n_fft=512, hop_length=256, layers=1, units=64)
-            | dict(codes=64, bands=48, renderer_units=64),
-            dict(batch=16, window=32, learning_rate=4e-3, warmup_steps=20, ema=0.99, gain_db=0.0),
-        ),
-        "small": ({}, dict(batch=64, window=32, ema=0.995, warmup_steps=50, gain_db=0.0)),
-        "fullband": (
-            dict(sample_rate=44100, n_fft=2048, hop_length=1024),
-            dict(batch=64, window=32, ema=0.995, warmup_steps=50, gain_db=0.0),
-        ),
-        "base": (
-            dict(sample_rate=44100, n_fft=2048, hop_length=1024, layers=3, units=1024)
-            | dict(codes=1024, renderer_units=1024),
-            dict(batch=128, window=64, learning_rate=5e-4, warmup_steps=500, gain_db=0.0),
-        ),
-    },
-}
-
 
 def nearest(name: str, names: Any) -> str:
     """Returns " (did you mean X?)" for the closest of names, or an empty string."""
@@ -246,34 +206,6 @@ def family_name(name: str) -> str:
 def family_of(model_config: Config) -> str:
     """Returns the family that a configuration belongs to."""
     return next(name for name, kind in CONFIGS.items() if type(model_config) is kind)
-
-
-def from_preset(family: str, preset: str, overrides: dict[str, Any]) -> tuple[Any, TrainSettings]:
-    """Returns a checked (Config, TrainSettings) of a preset with some fields set otherwise.
-
-    Args:
-        family: a key of `CONFIGS`.
-        preset: a key of the family's `PRESETS`.
-        overrides: fields of either dataclass by name.
-
-    Raises:
-        UsageError: an unknown preset or field, or a value out of bounds.
-    """
-    if preset not in PRESETS[family]:
-        presets = ", ".join(PRESETS[family])
-        raise UsageError(
-            f"{preset!r} is not a preset{nearest(preset, PRESETS[family])}; there are {presets}"
-        )
-    model, training = PRESETS[family][preset]
-    own = {field.name for field in dataclasses.fields(CONFIGS[family])}
-    other = {field.name for field in dataclasses.fields(TrainSettings)}
-    for name in overrides:
-        if name not in own | other:
-            hint = nearest(name, own | other)
-            raise UsageError(f"{name!r} is not a setting of {family} or of training{hint}")
-    model = model | {name: value for name, value in overrides.items() if name in own}
-    training = training | {name: value for name, value in overrides.items() if name in other}
-    return build(CONFIGS[family], model), build(TrainSettings, training)
 
 
 def build(kind: type, values: dict[str, Any]) -> Any:

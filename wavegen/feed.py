@@ -68,7 +68,7 @@ def disturbed(config: Any, settings: TrainSettings, step: int) -> Disturbed | No
 
     Masks follow Gal and Ghahramani 2016 (arXiv:1512.05287): one for all frames of a window.
     """
-    if getattr(config, "head", "") != "codes":
+    if config.head != "codes":
         return None
     rng = batches.generator(settings.rng_seed, "disturb", step)
     shape = (settings.batch, settings.window)
@@ -82,7 +82,7 @@ def disturbed(config: Any, settings: TrainSettings, step: int) -> Disturbed | No
     size = (settings.batch, settings.window + 1, 2, coefficients)
     noise = np.resize(np.roll(table, start), size) * (10 ** (loudness_db / 20)).astype("float32")
     masks = (kept / (1 - settings.dropout)).astype("float32")
-    return Disturbed(codes, masks, noise.astype("float32"))
+    return Disturbed(codes, masks, noise)
 
 
 @functools.cache

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from wavegen.framing import unlabelled
+
 DEGREES = 4.0  # of freedom of the Student-t, as in the spectral LSTM
 KEPT = 3000  # frames that the scales and predictors are fitted on
 FLOOR = 2**-30 / 12  # least variance: 16-bit rounding has it, in every coefficient
@@ -100,9 +102,8 @@ class FrameBaselines:
 
 
 def complex_frames(frames: np.ndarray, channels: int) -> np.ndarray:
-    """Returns complex64 `(frames, channels, coefficients)` from flat real features; labels go."""
-    frames = frames[:, : frames.shape[1] // (2 * channels) * 2 * channels]
-    split = frames.reshape(len(frames), channels, 2, -1)
+    """Returns complex64 `(frames, channels, coefficients)` from flat real features."""
+    split = unlabelled(frames, channels).reshape(len(frames), channels, 2, -1)
     return split[:, :, 0] + 1j * split[:, :, 1]
 
 

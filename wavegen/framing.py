@@ -1,12 +1,43 @@
-"""What the codecs share: the tight window, and checks of the shapes of signals and frames."""
+"""What the codecs share: states, labels, the tight window, checks of shapes."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wavegen.errors import UsageError
 
 Shape = tuple[int, ...]
+UNKNOWN = -1.0  # label of a frame that nobody has said anything of
+
+
+class EncodeState(NamedTuple):
+    """What an STFT encoder carries from step to step."""
+
+    past: np.ndarray  # float32 (..., channels, n_fft - hop_length), latest samples, oldest first
+    frame: np.ndarray  # int32 (...), number of the next frame, modulo the cycle of the phases
+
+
+class DecodeState(NamedTuple):
+    """What an STFT decoder carries from step to step."""
+
+    overlap: np.ndarray  # float64 (..., channels, n_fft - hop_length), sums still to be completed
+    frame: np.ndarray  # int32 (...), as in EncodeState
+
+
+def labelled(frames: np.ndarray, labels: int) -> np.ndarray:
+    """Returns frames (..., features) with so many labels more at their ends, all `UNKNOWN`."""
+    grow = [(0, 0)] * (frames.ndim - 1) + [(0, labels)]
+    return np.pad(frames, grow, constant_values=UNKNOWN) if labels else frames
+
+
+def unlabelled(frames: Any, channels: int) -> Any:
+    """Returns frames `(..., features)`, arrays of any kind, without the labels at their ends.
+
+    Labels are fewer than two a channel; what is left is a real and an imaginary part a coefficient.
+    """
+    return frames[..., : frames.shape[-1] // (2 * channels) * (2 * channels)]
 
 
 def tight_window(n_fft: int, hop_length: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from keras import ops
 
 from wavegen import backend
 from wavegen.config import TrainSettings
-from wavegen.feed import Disturbed
+from wavegen.feed import Feed
 from wavegen.streaming import pure
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-8
@@ -112,35 +112,26 @@ def update(
 
 
 def training_step(layout: Layout, settings: TrainSettings) -> Callable:
-    """Returns the compiled `f(learner, rate, frames, valid, reset, disturbed, state)`.
+    """Returns the compiled `f(learner, rate, given, state)`, `given` a `feed.Feed`.
 
-    It returns (learner, loss, gradient norm, state). frames are `(batch, time + 1, features)`: the
-    model steps over all but the last and is judged on all but the first; valid is float32
-    `(batch, time)`; rows where the bool `reset` `(batch,)` is set begin from silence; disturbed is
-    a `feed.Disturbed` or None.
+    It returns (learner, loss, gradient norm, state). The model steps over all frames but the last
+    and is judged on all but the first; rows that are reset begin from silence.
     """
     step, loss_of = pure(layout.model, "step"), pure(layout.model, "compute_loss")
 
-    def loss(weights: Any, frames: Any, valid: Any, disturbed: Any, state: Any) -> tuple[Any, Any]:
+    def loss(weights: Any, given: Feed, state: Any) -> tuple[Any, Any]:
         params = layout.parameters(weights)
-        more = {} if disturbed is None else {"disturbed": Disturbed(*disturbed)}
-        y, state = step(params, frames[:, :-1], state, **more)
-        return loss_of(params, y=frames[:, 1:], y_pred=y, sample_weight=valid), state
+        more = {} if given.disturbed is None else {"disturbed": given.disturbed}
+        y, state = step(params, given.frames[:, :-1], state, **more)
+        value = loss_of(params, y=given.frames[:, 1:], y_pred=y, sample_weight=given.valid)
+        return value, state
 
     differentiated = backend.value_and_gradient(loss)
 
-    def function(
-        learner: Any,
-        rate: Any,
-        frames: Any,
-        valid: Any,
-        reset: Any,
-        disturbed: Any,
-        state: Any,
-    ) -> tuple[Learner, Any, Any, Any]:
+    def function(learner: Any, rate: Any, given: Feed, state: Any) -> tuple[Learner, Any, Any, Any]:
         learner = Learner(*learner)
-        state = renewed(layout.model, state, reset)
-        (value, state), gradient = differentiated(learner.weights, frames, valid, disturbed, state)
+        state = renewed(layout.model, state, given.reset)
+        (value, state), gradient = differentiated(learner.weights, given, state)
         following, norm = update(learner, gradient, rate, layout.decay, settings)
         return following, value, norm, state
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -16,31 +16,20 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from wavegen.errors import UsageError
 from wavegen.framing import (
+    DecodeState,
+    EncodeState,
     Shape,
     checked_channels,
     checked_frames,
     checked_signal,
+    labelled,
     spread,
     tight_window,
+    unlabelled,
 )
 
-UNKNOWN = -1.0  # label of a frame that nobody has said anything of
 STEREO = ("mid_side", "left_right")
 BLOCK_REALS = 2**18  # features worked on at a time
-
-
-class EncodeState(NamedTuple):
-    """What an STFT encoder carries from step to step."""
-
-    past: np.ndarray  # float32 (..., channels, n_fft - hop_length), latest samples, oldest first
-    frame: np.ndarray  # int32 (...), number of the next frame, modulo the cycle of the phases
-
-
-class DecodeState(NamedTuple):
-    """What an STFT decoder carries from step to step."""
-
-    overlap: np.ndarray  # float64 (..., channels, n_fft - hop_length), sums still to be completed
-    frame: np.ndarray  # int32 (...), as in EncodeState
 
 
 class STFT:
@@ -173,10 +162,7 @@ class STFT:
                 self._counter(signal.shape[:-2], state.frame + count),
             )
         frames = frames.reshape(*frames.shape[:-3], self.features - self.labels)
-        if self.labels:
-            unknown = np.full((*frames.shape[:-1], self.labels), UNKNOWN, np.float32)
-            frames = np.concatenate([frames, unknown], axis=-1)
-        return frames, state
+        return labelled(frames, self.labels), state
 
     def decode_step(self, frames: np.ndarray, state: DecodeState) -> tuple[np.ndarray, DecodeState]:
         """Returns the samples that the next frames complete, and the next state.
@@ -193,7 +179,7 @@ class STFT:
         """
         frames = checked_frames(frames, self.features)
         count = frames.shape[-2]
-        frames = frames[..., : self.features - self.labels]
+        frames = unlabelled(frames, self.channels)
         frames = frames.reshape(*frames.shape[:-1], self.channels, 2, self.n_fft // 2)
         done = count * self.hop_length
         total = np.zeros((*frames.shape[:-4], self.channels, done + self.delay_samples))

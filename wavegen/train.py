@@ -136,15 +136,7 @@ class Session:
 
     def one_step(self, given: Feed, rate: float) -> tuple[float, float]:
         """Takes one training step; returns the loss and the gradient's norm."""
-        learner, loss, norm, carry = self.stepper(
-            self.learner,
-            np.float32(rate),
-            given.frames,
-            given.valid,
-            given.reset,
-            given.disturbed,
-            self.carry,
-        )
+        learner, loss, norm, carry = self.stepper(self.learner, np.float32(rate), given, self.carry)
         self.learner = optimizer.Learner(*learner)
         self.carry = carry
         return float(loss), float(norm)
@@ -175,10 +167,7 @@ class Session:
     # -- what happens between steps ------------------------------------------------------------
 
     def validate(self) -> None:
-        """Scores the averaged weights on the held-out part; keeps the model if it is the best.
-
-        Or, for a family with some slack, nearly the best: then the latest of them.
-        """
+        """Scores the averaged weights on the held-out part; keeps them if best, but for slack."""
         scores, verdict = self.judge(
             self.layout.parameters(ops.convert_to_tensor(self.learner.average))
         )

@@ -14,6 +14,7 @@ from wavegen import __version__, audio, checkpoint, config
 from wavegen.cache import default_folder
 from wavegen.cli.display import Console, clock, large
 from wavegen.config import EMBEDDING
+from wavegen.presets import PRESETS, from_preset
 
 PACKAGES = ["tensorflow", "keras", "jax", "numpy", "scipy", "librosa", "soundfile", "soxr", "numba"]
 
@@ -87,9 +88,9 @@ def model(path: Path) -> dict[str, Any]:
 def presets() -> list[dict[str, Any]]:
     """Returns a row per preset: what it is, how large, what it hears."""
     rows = []
-    for family, named in config.PRESETS.items():
+    for family, named in PRESETS.items():
         for name in named:
-            model_config, settings = config.from_preset(family, name, {})
+            model_config, settings = from_preset(family, name, {})
             rate = model_config.sample_rate
             field = 1000 * model_config.receptive_field / rate
             row: dict[str, Any] = {"family": family, "preset": name, "rate": f"{rate} Hz"}

@@ -9,8 +9,9 @@ import re
 from typing import Any
 
 from wavegen import __version__
-from wavegen.config import CONFIGS, PRESETS, SUSTAIN, TrainSettings, nearest
+from wavegen.config import CONFIGS, SUSTAIN, TrainSettings, nearest
 from wavegen.errors import UsageError
+from wavegen.presets import PRESETS
 
 COMMANDS = {
     "train": "learn from recordings, or continue to",

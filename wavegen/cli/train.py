@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wavegen import config, dataset, engines
+from wavegen import config, dataset, engines, presets
 from wavegen.checkpoint import Run, check_name
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed, large
@@ -84,15 +84,15 @@ def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any,
     """Returns the configuration asked for; what is not asked for stays as the run has it."""
     given = overrides(arguments)
     if saved is None:
-        return config.from_preset(family, arguments.preset or "small", given)
+        return presets.from_preset(family, arguments.preset or "small", given)
     if arguments.preset:
-        model_config, settings = config.from_preset(family, arguments.preset, given)
+        model_config, settings = presets.from_preset(family, arguments.preset, given)
         return model_config, settings
     facts = saved[1]
     known = facts["config"] if facts["family"] == family else {}
     settings_known = facts["settings"] if known else {}
     # Not through a preset: the run's own values are the defaults, checked like any others.
-    config.from_preset(family, "small", given)
+    presets.from_preset(family, "small", given)
     own = {**known, **{k: v for k, v in given.items() if k in known}}
     training = {**settings_known, **{k: v for k, v in given.items() if k in settings_known}}
     return config.build(config.CONFIGS[family], own), config.build(config.TrainSettings, training)

@@ -22,9 +22,9 @@ import numpy as np
 from keras import ops
 
 from wavegen.config import EMBEDDING, SpectralLSTMConfig
-from wavegen.models import heads
+from wavegen.models import heads, student
 from wavegen.models.frames import frames_of, parts_of
-from wavegen.models.renderer import QUANTUM, Renderer
+from wavegen.models.renderer import DEGREES, QUANTUM, Renderer
 from wavegen.models.spectrum import RelativeSpectrum
 from wavegen.streaming import RecurrentStack
 
@@ -106,15 +106,29 @@ class Composer(keras.layers.Layer):
         self.mean.assign(chosen.mean(axis=0))
         self.deviation.assign(chosen.std(axis=0) + 1e-2)
 
+    def look(self, x: Any, last: Any, late: Any) -> tuple[Any, Any, Any, Any, Any]:
+        """Returns frames, their bands' powers, both from the last one on, and what hangs on them.
+
+        Args:
+            x: `(batch, time, channels * n_fft + 1)`.
+            last: the frame before, `(batch, 1, 2, coefficients)`.
+            late: state of the spectrum.
+
+        Returns:
+            Frames `(batch, 1 + time, 2, coefficients)`; powers `(batch, 1 + time, features)`; the
+            bands that codes are of and the level after each of `x`, both `(batch, time, features)`;
+            and the spectrum's next state.
+        """
+        z = ops.concatenate([last, parts_of(x, self.config.channels)], axis=1)
+        powers = self.spectrum.power_of(z)
+        before, level, late = self.spectrum.step(powers[:, 1:], late)
+        bands = self.spectrum.relative(blended(powers[:, 1:], powers[:, :-1]), before)
+        return z, powers, bands, level, late
+
     def described(self, frames: Any) -> Any:
         """Returns the bands of frames against the spectrum of late, heard from silence."""
-        z = parts_of(ops.convert_to_tensor(frames), self.config.channels)
-        power = self.spectrum.power_of(z)
-        before, _, _ = self.spectrum.step(power, self.spectrum.initial_state(len(frames)))
-        silence = ops.zeros_like(power[:, :1])
-        return self.spectrum.relative(
-            blended(power, ops.concatenate([silence, power[:, :-1]], axis=1)), before
-        )
+        last, _, late, _ = self.initial_state(len(frames))
+        return self.look(ops.convert_to_tensor(frames), last, late)[2]
 
     def initial_state(self, batch_size: int) -> Any:
         """Returns (last frame, angles, spectrum of late, LSTM memory) after endless silence."""
@@ -132,29 +146,25 @@ class Composer(keras.layers.Layer):
             disturbed: in training, a `feed.Disturbed`.
         """
         last, angle, late, memory = state
-        z = parts_of(x, self.config.channels)
-        all_z = ops.concatenate([last, z], axis=1)
-        powers = self.spectrum.power_of(all_z)
-        past, power = powers[:, :-1], powers[:, 1:]
-        before, level, late = self.spectrum.step(power, late)
-        code = self.labelled(x, self.spectrum.relative(blended(power, past), before))
-        heard_code, masks = code, None
+        z, powers, bands, level, late = self.look(x, last, late)
+        code = self.labelled(x, bands)
+        heard_code, masks, heard = code, None, z
         if disturbed is not None:
             heard_code = ops.where(disturbed.codes < 0, code, disturbed.codes)
             masks = disturbed.masks
+            # When it draws, the renderer hears chance of its own.
+            size = ops.sqrt(self.spectrum.by_coefficient(powers))[:, :, None]
+            heard = z + size * disturbed.noise
         h = self.front(self.embed(heard_code))
         h, memory = self.memory.step(h, memory, masks)
         unit = 1.0 / self.spectrum.by_coefficient(level)[:, :, None]
-        if disturbed is not None:  # the renderer hears chance of its own: so it learns to
-            size = ops.sqrt(self.spectrum.by_coefficient(powers))[:, :, None]
-            all_z = all_z + size * disturbed.noise
-        pair = all_z[:, :-1] * unit, all_z[:, 1:] * unit
+        pair = heard[:, :-1] * unit, heard[:, 1:] * unit
         turned, angle = self.renderer.turned(*pair, angle)
         y = Seen(
             hidden=h,
             code=ops.cast(code, "float32")[..., None],
-            power=power,
-            past=past,
+            power=powers[:, 1:],
+            past=powers[:, :-1],
             level=level,
             turned=ops.reshape(turned, (*x.shape[:2], -1)),
             around=self.renderer.around(*pair),
@@ -217,7 +227,7 @@ class Composer(keras.layers.Layer):
         logits = self.out(seen.hidden)
         of_code = -ops.sparse_categorical_crossentropy(code, logits, from_logits=True)
         mean, log_scale = self.density(seen, code)
-        of_frame = ops.mean(self.renderer.log_prob(z - mean, log_scale), axis=-1)
+        of_frame = ops.mean(student.log_prob(z - mean, log_scale, DEGREES), axis=-1)
         return of_code, of_frame
 
     def loss(self, y: Any, following: Any) -> Any:

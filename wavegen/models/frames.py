@@ -6,13 +6,12 @@ from typing import Any
 
 from keras import ops
 
+from wavegen.framing import unlabelled
+
 
 def parts_of(frames: Any, channels: int) -> Any:
-    """Returns `(batch, time, 2, coefficients)` of frames `(batch, time, channels * n_fft)`.
-
-    One number more, a label at the end, is left out.
-    """
-    frames = frames[..., : frames.shape[-1] // (2 * channels) * 2 * channels]
+    """Returns `(batch, time, 2, coefficients)` of frames, without their labels."""
+    frames = unlabelled(frames, channels)
     batch, time, features = frames.shape
     split = ops.reshape(frames, (batch, time, channels, 2, features // channels // 2))
     return ops.reshape(ops.transpose(split, (0, 1, 3, 2, 4)), (batch, time, 2, features // 2))

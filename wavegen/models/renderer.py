@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from wavegen.config import EMBEDDING, SpectralLSTMConfig
+from wavegen.models import student
 from wavegen.models.frames import squared, times
 from wavegen.models.spectrum import RelativeSpectrum
 from wavegen.streaming import one_pole
@@ -130,12 +131,6 @@ class Renderer(keras.layers.Layer):
         scale = ops.minimum(scale, base + LOUDEST)  # what feeds on itself has an end
         return mean, scale + ops.clip(self.width(h) - 0.5, -12.0, 1.5)
 
-    def log_prob(self, error: Any, log_scale: Any) -> Any:
-        """Returns nats of each coefficient from its distance to the mean; in its own units."""
-        square = squared(error) * ops.exp(-2.0 * log_scale)
-        tail = (DEGREES / 2 + 1) * ops.log1p(square / DEGREES)
-        return -math.log(2 * math.pi) - 2.0 * log_scale - tail
-
     def draw(self, mean: Any, log_scale: Any, noise: Any, noisiness: Any) -> Any:
         """Returns frames `(batch, time, 2, coefficients)`, by inverse CDF.
 
@@ -146,10 +141,7 @@ class Renderer(keras.layers.Layer):
             noisiness: how much tones waver. 1 is as learned. Below, the more of a coefficient goes
                 on as a tone the less of it is chance, and the tone makes up for the power.
         """
-        radius, angle = 1.0 - noise[..., 0], 2.0 * math.pi * noise[..., 1]
-        # |z|^2 of a two-dimensional Student-t has P(|z|^2 > r) = (1 + r / nu)^(-nu / 2).
-        length = ops.sqrt(DEGREES * (radius ** (-2.0 / DEGREES) - 1.0))
-        spread = ops.stack([length * ops.cos(angle), length * ops.sin(angle)], axis=2)
+        spread = student.draw(noise, DEGREES)
         tone, chance = squared(mean), VARIANCE * ops.exp(2.0 * log_scale)
         less = (1.0 - noisiness * noisiness) / (tone + chance)
         louder = ops.sqrt(ops.maximum(1.0 + less * chance, 0.0))

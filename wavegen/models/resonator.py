@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from wavegen.config import SpectralLSTMConfig
+from wavegen.models import student
 from wavegen.models.frames import frames_of, parts_of, squared, times
 from wavegen.models.renderer import QUANTUM
 from wavegen.streaming import RecurrentStack
@@ -144,12 +145,11 @@ class Resonator(keras.layers.Layer):
         """
         mean, log_scale = self.density(y)
         error = parts_of(following, self.config.channels) - mean
-        square = squared(error) * ops.exp(-2.0 * log_scale)
         if self.config.head == "mse":
-            tail = 0.5 * square
+            square = squared(error) * ops.exp(-2.0 * log_scale)
+            nats = -math.log(2 * math.pi) - 2.0 * log_scale - 0.5 * square
         else:
-            tail = (DEGREES / 2 + 1) * ops.log1p(square / DEGREES)
-        nats = -math.log(2 * math.pi) - 2.0 * log_scale - tail
+            nats = student.log_prob(error, log_scale, DEGREES)
         return ops.mean(nats, axis=-1, keepdims=True)
 
     def loss(self, y: Any, following: Any) -> Any:
@@ -174,11 +174,8 @@ class Resonator(keras.layers.Layer):
         mean, log_scale = self.density(y)
         if self.config.head == "mse":
             return frames_of(mean, self.config.channels)
-        radius, angle = 1.0 - noise[..., 0], 2.0 * math.pi * noise[..., 1]
-        # |z|^2 of a two-dimensional Student-t has P(|z|^2 > r) = (1 + r / nu)^(-nu / 2).
-        length = ops.sqrt(DEGREES * (radius ** (-2.0 / DEGREES) - 1.0))
-        length = temperature * ops.exp(log_scale) * length
-        spread = ops.stack([length * ops.cos(angle), length * ops.sin(angle)], axis=2)
+        scale = temperature * ops.exp(log_scale)
+        spread = student.draw(noise, DEGREES) * scale[:, :, None]
         return frames_of(mean + spread, self.config.channels)
 
 

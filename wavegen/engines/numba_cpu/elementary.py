@@ -71,3 +71,17 @@ def gate(lanes, a, b):
     u = exp(lanes, u * splat(lanes, -2.0))
     v = exp(lanes, v * splat(lanes, -1.0))
     return (one - u) / ((one + u) * (one + v))
+
+
+@inlined
+def sigmoid(lanes, x):
+    """Returns 1 / (1 + e^-x)."""
+    one = splat(lanes, 1.0)
+    x = smaller(greater(x, splat(lanes, -40.0)), splat(lanes, 40.0))
+    return one / (one + exp(lanes, x * splat(lanes, -1.0)))
+
+
+@inlined
+def rsqrt(lanes, x):
+    """Returns 1 / sqrt(x) of positive normal numbers."""
+    return exp(lanes, log(lanes, x) * splat(lanes, -0.5))

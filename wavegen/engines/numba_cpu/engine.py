@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from wavegen.engines.numba_cpu import kernel, streams
-from wavegen.engines.numba_cpu.kernel import DRAW, JUDGE, LISTEN
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import packed
+from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
 from wavegen.engines.numba_cpu.shapes import WHITENING, shape_of, weight_shapes
 
 BLOCK = 16384  # frames heard in one call, at most, so that Ctrl-C is noticed
@@ -21,10 +20,10 @@ DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  
 GROUP = 8  # streams of one call of the kernel: more do not fit into the first cache
 
 
-class NumbaCPU:
+class NumbaCPU(Sessions):
     """Draws from a WaveNet, given as arrays."""
 
-    name = "numba"
+    dtype = np.int32
 
     def __init__(
         self,
@@ -84,36 +83,6 @@ class NumbaCPU:
         """Returns voices that go on from a session, for many short draws; it is not changed."""
         return Voices(self, session)
 
-    def begun(self, frames: np.ndarray, session: Any = None) -> tuple[Voices, np.ndarray]:
-        """Returns voices and the frames they have yet to hear; from silence, all but the first."""
-        frames = np.asarray(frames, np.int32)
-        if session is not None:
-            return self.open(session), frames
-        return self.open((frames[:, :1], self.silence(len(frames)))), frames[:, 1:]
-
-    def prime(self, frames: np.ndarray, session: Any = None) -> Any:
-        """Returns the session after hearing frames.
-
-        Args:
-            frames: int32 `(batch, time, channels)`, time >= 1.
-            session: of an earlier call, which the frames continue.
-        """
-        voices, frames = self.begun(frames, session)
-        voices.hear(frames, LISTEN)
-        return voices.session()
-
-    def draw(self, session: Any, noise: np.ndarray, **controls: Any) -> tuple[np.ndarray, Any]:
-        """Returns the next frames, int32 `(batch, time, channels)`, and the session after them.
-
-        Args:
-            session: of `prime` or an earlier `draw`, batch rows.
-            noise: uniforms `(batch, time, channels)`.
-            **controls: temperature and top_p; one number, or one per row.
-        """
-        voices = self.open(session)
-        frames = voices.draw(noise, **controls)
-        return frames, voices.session()
-
     def log_prob(self, frames: np.ndarray) -> np.ndarray:
         """Returns the log-probability, nats `(time - 1, channels)`, of every frame but the first.
 
@@ -167,7 +136,7 @@ class Voices:
         return self.last.copy(), mapped(lambda *parts: np.concatenate(parts), *rows)
 
     def draw(self, noise: np.ndarray, temperature: Any = 1.0, top_p: Any = 1.0) -> np.ndarray:
-        """Returns the next frames, int32 `(batch, time, channels)`; see `NumbaCPU.draw`."""
+        """Returns the next frames, int32 `(batch, time, channels)`; see `Sessions.draw`."""
         batch, time, channels = noise.shape
         assert batch == len(self.last), f"noise of {batch} rows for {len(self.last)} streams"
         rows = np.stack([np.broadcast_to(value, (batch,)) for value in (temperature, top_p)], -1)
@@ -233,13 +202,6 @@ def warm_up(precision: str | None = None) -> None:
     config = SimpleNamespace(**least, dilations=(1,), head="softmax")
     weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
     NumbaCPU(config, weights, np.zeros(4), np.zeros(3), precision=precision).warm_up()
-
-
-def mapped(function: Callable, *nests: Any) -> Any:
-    """Returns nested tuples of what the function makes of the nests' arrays."""
-    if isinstance(nests[0], tuple):
-        return tuple(mapped(function, *parts) for parts in zip(*nests, strict=True))
-    return function(*nests)
 
 
 def cores() -> int:

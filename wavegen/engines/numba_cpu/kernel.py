@@ -19,10 +19,9 @@ from wavegen.engines.numba_cpu.head import drawn, judged, spelled, summed_up, we
 from wavegen.engines.numba_cpu.hearing import enter
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode, encode_gate
+from wavegen.engines.numba_cpu.sessions import DRAW, LISTEN
 from wavegen.engines.numba_cpu.shapes import WHITENING
 from wavegen.engines.numba_cpu.vector import inlined, load, store, width_of
-
-LISTEN, DRAW, JUDGE = 0, 1, 2  # what a call does with the samples after the first
 
 
 def kept(function: Callable) -> Any:

@@ -94,9 +94,20 @@ def inputs_of(config: Any) -> int:
     return (5 if config.predictor_order else 1) * config.channels
 
 
+def padded_to(width: int) -> int:
+    """Returns what every width is a multiple of, for vectors of `width` lanes."""
+    return max(width, 2)  # pairs of inputs must not be torn
+
+
+def summing(precision: str) -> dict[str, int]:
+    """Returns how products are summed: inputs in one row of weights, and inputs at a time."""
+    pair = 1 if precision == "float32" else 2
+    return {"pair": pair, "chunk": CHUNK if precision == "int8" else 1 << 40}
+
+
 def shape_of(config: Any, width: int, precision: str) -> Shape:
     """Returns the sizes of a configuration for vectors of `width` lanes."""
-    unit = max(width, 2)  # pairs of inputs must not be torn
+    unit = padded_to(width)
 
     def up(size: int) -> int:
         return -(-size // unit) * unit
@@ -121,6 +132,5 @@ def shape_of(config: Any, width: int, precision: str) -> Shape:
         order=order,
         lags=up(order + 2) if order else 0,
         hop=config.predictor_hop if order else 0,
-        pair=1 if precision == "float32" else 2,
-        chunk=CHUNK if precision == "int8" else 1 << 40,
+        **summing(precision),
     )

@@ -36,6 +36,11 @@ def inlined(function: Callable) -> Any:
     return njit(forceinline=True, _nrt=False)(function)
 
 
+def apart(function: Callable) -> Any:
+    """Compiles a function once, not into each of its callers: there are many, and it is long."""
+    return njit(_nrt=False, error_model="numpy")(function)
+
+
 @intrinsic
 def width_of(typingctx: Any, lanes: Any) -> Any:
     """Returns the number of lanes, a constant of the compiled code."""

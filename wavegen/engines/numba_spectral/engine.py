@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from wavegen.engines.numba_cpu.engine import mapped
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import aligned, padded
-from wavegen.engines.numba_cpu.shapes import PRECISIONS
+from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
 from wavegen.engines.numba_spectral import kernel
-from wavegen.engines.numba_spectral.kernel import DEGREES, DRAW, JUDGE, LISTEN, Scratch, State
 from wavegen.engines.numba_spectral.packing import packed, shape_of, weight_shapes
+from wavegen.engines.numba_spectral.rendering import DEGREES
+from wavegen.engines.numba_spectral.room import State, scratch
 
 BLOCK = 256  # frames heard in one call, at most, so that Ctrl-C is noticed
 EMBEDDING = 4  # of the model that `warm_up` makes
@@ -22,10 +22,10 @@ EMBEDDING = 4  # of the model that `warm_up` makes
 __all__ = ["NumbaSpectral", "warm_up", "weight_shapes"]
 
 
-class NumbaSpectral:
+class NumbaSpectral(Sessions):
     """Draws from a spectral LSTM of the head `codes`, given as arrays."""
 
-    name = "numba"
+    dtype = np.float32
 
     def __init__(
         self,
@@ -71,36 +71,6 @@ class NumbaSpectral:
         """Returns voices that go on from a session, for many short draws; it is not changed."""
         return Voices(self, session)
 
-    def begun(self, frames: np.ndarray, session: Any = None) -> tuple[Voices, np.ndarray]:
-        """Returns voices and the frames they have yet to hear; from silence, all but the first."""
-        frames = np.asarray(frames, np.float32)
-        if session is not None:
-            return self.open(session), frames
-        return self.open((frames[:, :1], self.silence(len(frames)))), frames[:, 1:]
-
-    def prime(self, frames: np.ndarray, session: Any = None) -> Any:
-        """Returns the session after hearing frames.
-
-        Args:
-            frames: `(batch, time, channels * n_fft + 1)`, time >= 1.
-            session: of an earlier call, which the frames continue.
-        """
-        voices, frames = self.begun(frames, session)
-        voices.hear(frames, LISTEN)
-        return voices.session()
-
-    def draw(self, session: Any, noise: np.ndarray, **controls: Any) -> tuple[np.ndarray, Any]:
-        """Returns the next frames `(batch, time, channels * n_fft + 1)` and the session after them.
-
-        Args:
-            session: of `prime` or an earlier `draw`, batch rows.
-            noise: uniforms `(batch, time, 1 + coefficients, 2)`.
-            **controls: temperature, top_p and noisiness; one number, or one per row.
-        """
-        voices = self.open(session)
-        frames = voices.draw(noise, **controls)
-        return frames, voices.session()
-
     def log_prob(self, frames: np.ndarray) -> np.ndarray:
         """Returns the log-density, nats per coefficient `(time - 1, 1)`, of all but the first.
 
@@ -130,11 +100,8 @@ class Voices:
             np.array(weight[:, 0, 0], np.float32),
             aligned(padded(cells, shape.units)),
         )
-        self.scratch = scratch(engine, count)
-        run = engine.shape
-        for s in range(count):
-            at = s * run.bands
-            kernel.begin(run, engine.weights, self.state, self.scratch, s, at)
+        self.scratch = scratch(shape, engine.config, engine.precision, count)
+        kernel.begin(shape, engine.weights, self.state, self.scratch)
 
     def laid_out(self, frames: np.ndarray) -> np.ndarray:
         """Returns `(batch, time, 2, bins)`, padded, of frames without their labels."""
@@ -171,7 +138,7 @@ class Voices:
     def draw(
         self, noise: np.ndarray, temperature: Any = 1.0, top_p: Any = 1.0, noisiness: Any = 1.0
     ) -> np.ndarray:
-        """Returns the next frames `(batch, time, features)`; see `NumbaSpectral.draw`."""
+        """Returns the next frames `(batch, time, features)`; see `Sessions.draw`."""
         batch, time = noise.shape[:2]
         assert batch == len(self.last), f"noise of {batch} rows for {len(self.last)} streams"
         every = (temperature, top_p, noisiness)
@@ -214,52 +181,13 @@ class Voices:
         nats: np.ndarray,
     ) -> None:
         """Runs the kernel; frames `(batch, time + 1, 2, bins)` are filled in by DRAW."""
-        engine, flat = self.engine, np.ascontiguousarray(frames).reshape(-1)
+        engine, flat = self.engine, frames.reshape(-1)
+        assert np.shares_memory(flat, frames), "what the kernel draws would be lost"
         kernel.run(
             engine.lanes, engine.shape, engine.weights, self.state, self.scratch, engine.pole,
-            flat, labels, chance, np.ascontiguousarray(noise).reshape(-1), controls, mode, nats,
+            flat, labels, chance, noise.reshape(-1), controls, mode, nats,
         )  # fmt: skip
-        frames[:] = flat.reshape(frames.shape)
         self.last, self.label = frames[:, -1:].copy(), labels[:, -1:].copy()
-
-
-def scratch(engine: NumbaSpectral, count: int) -> Scratch:
-    """Returns room for so many streams."""
-    shape = engine.shape
-    widest = max(shape.units, shape.hidden, 2 * shape.bands)
-    turn = 2 * math.pi * engine.config.hop_length / engine.config.n_fft
-
-    def room(size: int, dtype: Any = np.float32) -> np.ndarray:
-        return aligned(np.zeros(size, dtype))
-
-    return Scratch(
-        power=room(count * shape.bands),
-        past=room(count * shape.bands),
-        level=aligned(np.ones(count * shape.bands, np.float32)),
-        relative=room(count * shape.bands),
-        scores=room(count * shape.choices),
-        code=room(count, np.int64),
-        following=room(count, np.int64),
-        gates=room(count * 4 * shape.units),
-        h=room(count * shape.units),
-        heard=room(count * 2 * shape.bands),
-        one=room(count * shape.hidden),
-        two=room(count * shape.hidden),
-        width=room(count * shape.bins),
-        tone=room(count * 3 * shape.bands),
-        turned=room(count * 2 * shape.bins),
-        around=room(count * shape.bins),
-        angle=room(2 * (shape.half + 3 * shape.width)),
-        unit=aligned(np.ones(count * shape.bins, np.float32)),
-        mean=room(count * 2 * shape.bins),
-        spread=room(count * shape.bins),
-        towards=room(shape.bins),
-        angles=room(count * 2 * shape.bins),
-        turning=np.array([math.cos(turn), math.sin(turn)], np.float32),
-        logits=room(shape.choices),
-        codes=room(count * widest, PRECISIONS[engine.precision]),
-        code_scales=np.zeros(count, np.float32),
-    )
 
 
 def warm_up(precision: str | None = None) -> None:

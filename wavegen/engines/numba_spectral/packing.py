@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen.engines.numba_cpu.packing import Packer, aligned, padded
+from wavegen.engines.numba_cpu.shapes import padded_to, summing
 
 SMOOTH = 3.0  # bands over which the spectrum of late is smoothed
 
@@ -67,7 +68,7 @@ class Weights(NamedTuple):
         below: int64 (bins,), the band whose centre is at or below it.
         between: float32 (bins,), how far it is on the way to the next centre, 0 .. 1.
         share: float32 (bands,), one over the coefficients of a band.
-        smooth: float32 (count, count), of the spectrum of late.
+        smooth: float32 (own_bands, own_bands), of the spectrum of late.
     """
 
     matrix: np.ndarray
@@ -88,12 +89,12 @@ class Weights(NamedTuple):
 
 def shape_of(config: Any, width: int, precision: str) -> Shape:
     """Returns the sizes of a configuration for vectors of so many lanes."""
+    unit = padded_to(width)
 
     def whole(size: int) -> int:
-        return -(-size // width) * width
+        return -(-size // unit) * unit
 
     count, channels, half = max(config.band_of) + 1, config.channels, config.n_fft // 2
-    pair, chunk = (1, 1 << 30) if precision == "float32" else (2, 512)
     return Shape(
         width=width,
         channels=channels,
@@ -106,8 +107,7 @@ def shape_of(config: Any, width: int, precision: str) -> Shape:
         layers=config.layers,
         units=whole(config.units),
         hidden=whole(config.renderer_units),
-        pair=pair,
-        chunk=chunk if precision == "int8" else 1 << 30,
+        **summing(precision),
     )
 
 

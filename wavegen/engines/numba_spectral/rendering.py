@@ -1,0 +1,146 @@
+"""Rendering the frame of a code: mean and scale of every coefficient, and a draw around them.
+
+What `Renderer` says in Keras.
+"""
+
+# The functions of this module are compiled by Numba, which reads types off the arguments.
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wavegen.engines.numba_cpu.elementary import exp, log, rsqrt, sigmoid
+from wavegen.engines.numba_cpu.product import Rows
+from wavegen.engines.numba_cpu.vector import (
+    fma,
+    greater,
+    inlined,
+    load,
+    smaller,
+    splat,
+    store,
+    width_of,
+)
+from wavegen.engines.numba_spectral.hearing import by_coefficient, relative
+from wavegen.engines.numba_spectral.weighing import through
+
+LOUDEST, QUANTUM, DEGREES = 2.0, 2**-15 / 12**0.5, 8.0  # as the model has them
+VARIANCE = 2 * DEGREES / (DEGREES - 2)
+
+
+@inlined
+def gelu(array, at, count):
+    """Applies the Gaussian error linear unit in place (arXiv:1606.08415)."""
+    for k in range(at, at + count):
+        x = array[k]
+        array[k] = np.float32(0.5) * x * np.float32(1 + math.erf(x * np.float32(0.70710678)))
+
+
+@inlined
+def mix(lanes, x):
+    """Returns how far from its own past towards the template a value goes, -0.5 .. 1."""
+    return fma(sigmoid(lanes, x), splat(lanes, 1.5), splat(lanes, -0.5))
+
+
+@inlined
+def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
+    """Writes mean and scale of the frames after t, given the codes that `labels` say."""
+    bins, bands, hidden, width = shape.bins, shape.bands, shape.hidden, width_of(lanes)
+    for s in range(streams):
+        to = s * 2 * bands
+        relative(lanes, shape, scratch, s, scratch.power, scratch.heard, to)
+        relative(lanes, shape, scratch, s, scratch.past, scratch.heard, to + bands)
+        a, b = labels[s, t + 1] * hidden, labels[s, t] * hidden
+        for k in range(hidden):
+            scratch.one[s * hidden + k] = weights.next_code[a + k] + weights.last_code[b + k]
+    one, two = Rows(scratch.one, 0, hidden), Rows(scratch.two, 0, hidden)
+    at, s_at = through(
+        lanes, shape, weights, scratch, streams, Rows(scratch.heard, 0, 2 * bands),
+        2 * bands, hidden, one, one, at, s_at,
+    )  # fmt: skip
+    gelu(scratch.one, 0, streams * hidden)
+    at, s_at = through(
+        lanes, shape, weights, scratch, streams, one, hidden, hidden,
+        Rows(weights.bias, b_at, 0), two, at, s_at,
+    )  # fmt: skip
+    b_at += hidden
+    gelu(scratch.two, 0, streams * hidden)
+    at, s_at = through(
+        lanes, shape, weights, scratch, streams, two, hidden, bins,
+        Rows(weights.bias, b_at, 0), Rows(scratch.width, 0, bins), at, s_at,
+    )  # fmt: skip
+    b_at += bins
+    at, s_at = through(
+        lanes, shape, weights, scratch, streams, two, hidden, 3 * bands,
+        Rows(weights.bias, b_at, 0), Rows(scratch.tone, 0, 3 * bands), at, s_at,
+    )  # fmt: skip
+    one_, half = splat(lanes, 1.0), splat(lanes, 0.5)
+    for s in range(streams):
+        row, to = labels[s, t + 1] * bins, s * 2 * bins
+        for k in range(shape.channels * shape.half):
+            # for now mean holds what draws it to the template, and how much louder it gets
+            scratch.mean[to + k] = by_coefficient(shape, weights, scratch.tone, s * 3 * bands, k)
+            scratch.mean[to + bins + k] = by_coefficient(
+                shape, weights, scratch.tone, s * 3 * bands + bands, k
+            )
+            scratch.towards[k] = by_coefficient(
+                shape, weights, scratch.tone, s * 3 * bands + 2 * bands, k
+            )
+        for v in range(0, bins, width):
+            base = load(lanes, weights.template, row + v)
+            share = mix(lanes, load(lanes, scratch.mean, to + v) - half)
+            gain = load(lanes, scratch.mean, to + bins + v) - one_
+            gain = smaller(greater(gain, splat(lanes, -6.0)), one_)
+            re, im = load(lanes, scratch.turned, to + v), load(lanes, scratch.turned, to + bins + v)
+            least = exp(lanes, base + base) * splat(lanes, 1e-4)
+            power = least + fma(re, re, im * im)
+            size = half * log(lanes, power)
+            goal = fma(share, base - size, size) + gain
+            goal = smaller(goal, base + splat(lanes, LOUDEST))
+            unit = load(lanes, scratch.unit, s * bins + v)
+            factor = exp(lanes, goal - size) * unit
+            store(scratch.mean, to + v, re * factor)
+            store(scratch.mean, to + bins + v, im * factor)
+            wide = load(lanes, scratch.width, s * bins + v) - half
+            wide = smaller(greater(wide, splat(lanes, -12.0)), splat(lanes, 1.5))
+            own = half * log(lanes, load(lanes, scratch.around, s * bins + v) + least)
+            share = mix(lanes, load(lanes, scratch.towards, v))
+            scale = smaller(fma(share, base - own, own), base + splat(lanes, LOUDEST)) + wide
+            spread = fma(exp(lanes, scale), unit, splat(lanes, QUANTUM))
+            store(scratch.spread, s * bins + v, spread)
+
+
+@inlined
+def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
+    """Writes a frame drawn around its mean; see `Renderer.draw`."""
+    bins = shape.bins
+    one, none = splat(lanes, 1.0), splat(lanes, 1e-20)
+    steady = splat(lanes, np.float32(1) - noisiness * noisiness)
+    for v in range(0, bins, width_of(lanes)):
+        spread = load(lanes, scratch.spread, s * bins + v)
+        re = load(lanes, scratch.mean, s * 2 * bins + v)
+        im = load(lanes, scratch.mean, s * 2 * bins + bins + v)
+        tone, chance = fma(re, re, im * im), spread * spread * splat(lanes, VARIANCE)
+        less = steady / (tone + chance)
+        louder = greater(fma(less, chance, one), none)
+        louder = louder * rsqrt(lanes, louder)
+        factor = greater(one - less * tone, none)
+        spread = spread * factor * rsqrt(lanes, factor)
+        a, b = load(lanes, noise, far + v), load(lanes, noise, far + bins + v)
+        store(frames, to + v, fma(louder, re, spread * a))
+        store(frames, to + bins + v, fma(louder, im, spread * b))
+
+
+@inlined
+def judged(shape, scratch, s, frame, at):
+    """Returns the log-density of a frame under mean and scale, nats of all coefficients."""
+    sum_, to = 0.0, s * 2 * shape.bins
+    for k in range(shape.channels * shape.half):
+        spread = scratch.spread[s * shape.bins + k]
+        re = (frame[at + k] - scratch.mean[to + k]) / spread
+        im = (frame[at + shape.bins + k] - scratch.mean[to + shape.bins + k]) / spread
+        tail = (DEGREES / 2 + 1) * math.log1p((re * re + im * im) / DEGREES)
+        sum_ -= math.log(2 * math.pi) + 2 * math.log(spread) + tail
+    return sum_
