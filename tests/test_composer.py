@@ -177,7 +177,7 @@ def drawn_often(model, y, noisiness, count=3000):
     drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, noisiness=np.float32(noisiness)))
     assert len(np.unique(drawn[..., -1])) == 1
     code = drawn[:1, :, -1].astype("int32")
-    mean, log_scale = (np.asarray(a) for a in model.head.density(model.head.seen(y), code))
+    mean, log_scale, _ = map(np.asarray, model.head.density(model.head.seen(y), code))
     parts = parts_of(ops.convert_to_tensor(drawn), model.config.channels)
     return np.asarray(parts)[:, 0], mean[0, 0], np.exp(log_scale[0, 0])
 
@@ -192,14 +192,48 @@ def test_frames_lie_around_their_mean_as_the_density_says(model):
 
 @pytest.mark.parametrize("noisiness", [0.0, 0.4, 1.5])
 def test_noisiness_makes_tones_waver_and_nothing_softer(model, noisiness):
-    y = after(model, make_frames(model, batch=1))
-    usual, mean, scale = drawn_often(model, y, 1.0)
-    other, _, _ = drawn_often(model, y, noisiness)
+    head = model.head
+    _, mean, scale = drawn_often(model, after(model, make_frames(model, batch=1)), 1.0)
+    noise = np.random.default_rng(0).random((3000, 1, head.coefficients, 2)).astype("float32")
+    given = mean[None, None], np.log(scale)[None, None], noise
+    usual, other = (np.asarray(head.renderer.draw(*given, n))[:, 0] for n in (1.0, noisiness))
     power, wanted = (np.square(each).sum(1).mean(0) for each in (other, usual))
     np.testing.assert_allclose(power, wanted, rtol=0.15)
     tonal = np.argsort(np.square(mean).sum(0) / np.square(scale))[-3:]  # the tone is much of them
     wavers = [each.std(axis=0).sum(0)[tonal].mean() for each in (other, usual)]
     assert (wavers[0] < 0.98 * wavers[1]) if noisiness < 1 else (wavers[0] > 1.02 * wavers[1])
+
+
+def test_bands_come_to_the_power_that_is_expected_of_them(model):
+    renderer = model.head.renderer
+    rng = np.random.default_rng(3)
+    z = rng.standard_normal((2, 3, 2, model.head.coefficients)).astype("float32")
+    expected = np.asarray(model.head.spectrum.power_of(z)) * rng.uniform(0.2, 5.0, (2, 3, 1))
+    expected = expected.astype("float32")  # whatever is between two bands is as far off as they
+    power = [
+        np.asarray(model.head.spectrum.power_of(renderer.brought(z, expected, noisiness)))
+        for noisiness in (0.0, 0.5, 1.0, 1.5)
+    ]
+    np.testing.assert_allclose(power[0], expected, rtol=1e-3)
+    far = [np.abs(np.log(each / expected)).mean() for each in power]
+    assert far[0] < 0.3 * far[2] and far[0] < far[1] < far[2] == far[3]
+    assert np.array_equal(renderer.brought(z, expected, 1.0), z)
+
+
+def test_what_a_band_is_missed_by_is_least_at_its_mean_power(model):
+    frames = make_frames(model)
+    y, _ = model.step(frames[:, :-1], model.initial_state(2))
+    dense = model.head.renderer.tone
+    start, kernel, missed = dense.bias.numpy(), dense.kernel.numpy(), []
+    features = model.head.spectrum.features
+    for beyond in np.linspace(-2, 2, 9):  # the same for all bands and frames
+        bias = start.copy()
+        bias[3 * features :] = beyond
+        dense.bias.assign(bias)
+        missed.append(float(np.mean(model.head.judged(y, frames[:, 1:])[2])))
+    dense.bias.assign(start)
+    assert kernel.shape[1] == 4 * features and min(missed) >= 0
+    assert 0 < np.argmin(missed) < 8 and np.all(np.diff(missed, 2) > 0)  # one minimum, convex
 
 
 def test_the_likelihood_is_that_of_the_code_and_of_the_frame_given_it(model):
@@ -212,7 +246,7 @@ def test_the_likelihood_is_that_of_the_code_and_of_the_frame_given_it(model):
     code = code.astype("int32")
     logits = np.asarray(head.out(seen.hidden), np.float64)
     of_code = np.log(np.take_along_axis(softmax(logits, -1), code[..., None], -1))[..., 0]
-    mean, log_scale = (np.asarray(a, np.float64) for a in head.density(seen, code))
+    mean, log_scale, _ = (np.asarray(a, np.float64) for a in head.density(seen, code))
     z = np.asarray(parts_of(ops.convert_to_tensor(following), model.config.channels), np.float64)
     square = np.square(z - mean).sum(2) / np.exp(2 * log_scale)
     nats = -np.log(2 * np.pi) - 2 * log_scale - (DEGREES / 2 + 1) * np.log1p(square / DEGREES)
@@ -264,8 +298,8 @@ def test_noise_is_heard_by_the_renderer_alone(model):
     clean, kept = model.step(frames, state)
     heard, also = model.step(frames, state, noisy)
     one, other = model.head.seen(np.asarray(clean)), model.head.seen(np.asarray(heard))
-    for name in ("hidden", "code", "power", "past", "level"):
+    for name in ("hidden", "code", "power", "level"):
         np.testing.assert_allclose(getattr(other, name), getattr(one, name), atol=1e-6)
-    for name in ("turned", "around"):
+    for name in ("bands", "turned", "around"):
         assert np.abs(getattr(other, name) - getattr(one, name)).max() > 1e-3
     np.testing.assert_array_equal(np.asarray(also[0]), np.asarray(kept[0]))  # the last frame

@@ -28,8 +28,8 @@ def uniforms(seed: int, variation: int, start: int, frames: int, shape: tuple) -
     width = math.prod(shape)
     first, count = start * width, frames * width
     generator = np.random.Philox(key=np.array([seed, variation], np.uint64))
-    generator.advance(first // 4)  # a counter yields four 64-bit words
-    words = generator.random_raw(first % 4 + count)[first % 4 :]
-    return ((words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(
-        (frames, *shape)
-    )
+    generator.advance(first // 8)  # a counter yields four 64-bit words, each of two uniforms
+    skipped = first % 8
+    words = generator.random_raw(-(-(skipped + count) // 2)).astype("<u8", copy=False)
+    halves = words.view("<u4")[skipped : skipped + count] >> np.uint32(8)
+    return (halves.astype(np.float32) * np.float32(2**-24)).reshape((frames, *shape))

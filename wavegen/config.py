@@ -26,6 +26,9 @@ class WaveNetConfig:
     """A dilated causal CNN over samples (van den Oord et al. 2016, arXiv:1609.03499)."""
 
     controls: ClassVar[dict[str, float]] = {"temperature": 1.0, "top_p": 1.0}  # while drawing
+    # A predictor fitted to drawn sound follows the noise that was drawn: while drawing it listens
+    # so much longer than when it learned, and tones ring as they should.
+    sustain: ClassVar[float] = 3.0
     level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (right is drawn given left)")
@@ -85,6 +88,7 @@ class WaveNetConfig:
 class SpectralLSTMConfig:
     """A stateful LSTM over real/imaginary STFT frames."""
 
+    sustain: ClassVar[float] = 25.0  # what was heard of the seed outweighs what is drawn
     level_is_held: ClassVar[bool] = False
     sample_rate: int = bounded(22050, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
@@ -147,8 +151,12 @@ class SpectralLSTMConfig:
         return (self.channels * self.n_fft // 2 + (self.head == "codes"), 2)
 
     def sustained(self, factor: float) -> SpectralLSTMConfig:
-        """Returns itself: there is no predictor to listen longer."""
-        return self
+        """Returns what draws: the same model whose level and colour of late last so much longer.
+
+        So they stay those of the seed, rather than of what was drawn, which wanders.
+        """
+        longer = min(self.timbre_seconds * factor, 600.0)
+        return dataclasses.replace(self, timbre_seconds=longer)
 
 
 @dataclass(frozen=True)
@@ -172,9 +180,6 @@ class TrainSettings:
     rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
 
 
-# A predictor fitted to drawn sound follows the noise that was drawn: while drawing it listens so
-# much longer than when it learned, and tones ring as they should.
-SUSTAIN = 3.0
 EMBEDDING = 128  # numbers that a code of a spectral LSTM becomes
 
 Config = WaveNetConfig | SpectralLSTMConfig

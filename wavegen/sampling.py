@@ -14,7 +14,6 @@ import numpy as np
 from wavegen import engines
 from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
-from wavegen.config import SUSTAIN
 from wavegen.errors import UsageError
 from wavegen.take import BLOCK_SECONDS, Take, default_candidates
 
@@ -41,7 +40,7 @@ class Sampler:
         engine: str | None = None,
         precision: str | None = None,
         climate: Climate | None = None,
-        sustain: float = SUSTAIN,
+        sustain: float | None = None,
     ) -> None:
         """Takes a snapshot of the model.
 
@@ -50,14 +49,16 @@ class Sampler:
             engine: "numba" or "reference"; None takes the fastest that runs the family.
             precision: of the weights while drawing; None is the engine's default.
             climate: of the recordings, for the guard; None is the model file's.
-            sustain: how much longer than when it learned a WaveNet's linear predictor listens.
+            sustain: how much longer than when it learned a WaveNet's linear predictor listens, or
+                a spectral LSTM keeps to level and colour of late; None is the family's.
 
         Raises:
             UsageError: no such engine or precision.
         """
         self.config, self.controls = model.config, model.config.controls
         self.codec = codec_of(model.config)
-        drawing = model.config.sustained(sustain)
+        self.sustain = model.config.sustain if sustain is None else sustain
+        drawing = model.config.sustained(self.sustain)
         self.engine = engines.make(model, engine, precision, drawing)
         self.climate = climate or Climate.from_facts(getattr(model, "extra", {}).get("climate"))
 

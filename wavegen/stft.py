@@ -30,6 +30,7 @@ from wavegen.framing import (
 
 STEREO = ("mid_side", "left_right")
 BLOCK_REALS = 2**18  # features worked on at a time
+KEPT = 16  # phases, at most, whose rotations are kept; half overlap has two
 
 
 class STFT:
@@ -93,6 +94,10 @@ class STFT:
         self._cycle = n_fft // math.gcd(n_fft, hop_length)  # frames after which phases repeat
         # sqrt(2) gives a coefficient the energy of its mirror image, which is not stored.
         self._roots = math.sqrt(2) * np.exp(-2j * np.pi * np.arange(n_fft) / n_fft)
+        self._kept = {}  # rotations of every phase, by whether they are the inverse
+        if self._cycle <= KEPT:
+            every = np.arange(self._cycle)
+            self._kept = {inverse: self._roots_of(every, inverse) for inverse in (False, True)}
 
     def encode_initial(
         self, batch_shape: Shape = (), frame: Any = 0, past: np.ndarray | None = None
@@ -261,14 +266,18 @@ class STFT:
 
     def _rotation(self, frame: np.ndarray, count: int, inverse: bool = False) -> np.ndarray:
         # sqrt(2) exp(-2 pi i k hop t / n_fft), for k = 0 .. n_fft / 2: (..., frames, n_fft/2 + 1).
-        # Computed once for each phase that occurs: half overlap has two of them.
         numbers = (frame[..., None].astype(np.int64) + np.arange(count)) % self._cycle
-        shifts, places = np.unique(numbers * self.hop_length % self.n_fft, return_inverse=True)
+        if self._kept:
+            return self._kept[inverse][numbers]
+        found, places = np.unique(numbers, return_inverse=True)
+        return self._roots_of(found, inverse)[places.reshape(numbers.shape)]
+
+    def _roots_of(self, numbers: np.ndarray, inverse: bool) -> np.ndarray:
+        shifts = numbers * self.hop_length % self.n_fft
         coefficients = np.arange(self.n_fft // 2 + 1)
         rotation = self._roots[shifts[:, None] * coefficients % self.n_fft]
         rotation[:, [0, -1]] *= math.sqrt(0.5)  # DC and Nyquist have no mirror image
-        rotation = 1 / rotation if inverse else rotation
-        return rotation[places.reshape(numbers.shape)]
+        return 1 / rotation if inverse else rotation
 
     def _analyse(self, signal: np.ndarray, frame: np.ndarray, out: np.ndarray) -> None:
         # In double precision, for a frame sums thousands of samples. (..., channels, frames, n_fft)

@@ -55,7 +55,7 @@ def recipe(
     text = f"model {file.sha256[:16]} seed {arguments.seed} variation {variation}"
     text += "".join(f" {name} {value:g}" for name, value in settings.items())
     text += f" engine {sampler.engine.name} precision {sampler.engine.precision}"
-    text += f" sustain {arguments.sustain:g}"
+    text += f" sustain {sampler.sustain:g}"
     candidates = arguments.candidates or default_candidates(sampler.config)
     text += f" candidates {candidates}" if arguments.guard else " no-guard"
     text += f" prime {arguments.prime:g} after {seed.name if seed else 'silence'}"

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from wavegen import __version__
-from wavegen.config import CONFIGS, SUSTAIN, TrainSettings, nearest
+from wavegen.config import CONFIGS, TrainSettings, nearest
 from wavegen.errors import UsageError
 from wavegen.presets import PRESETS
 
@@ -165,8 +165,8 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
         help="choose what is like the recordings, hold the seed's level, and draw again what runs "
         "away or falls silent",
     )
-    text = f"how long tones ring ({SUSTAIN:g}; 1 as when it learned)"
-    add("--sustain", type=sustain, default=SUSTAIN, help=text)
+    text = "how long tones ring (3), or level and colour last (25); 1 as when it learned"
+    add("--sustain", type=sustain, help=text)
     add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")
@@ -273,10 +273,10 @@ def factor(text: str) -> float:
 
 
 def sustain(text: str) -> float:
-    """Returns a float in 0.25 .. 16."""
+    """Returns a float in 0.25 .. 100."""
     value = number(text)
-    if not 0.25 <= value <= 16:
-        raise argparse.ArgumentTypeError(f"{text} must lie in 0.25 .. 16")
+    if not 0.25 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} must lie in 0.25 .. 100")
     return value
 
 

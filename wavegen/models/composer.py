@@ -13,6 +13,7 @@ other codes might have led to the frame too.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -31,6 +32,8 @@ from wavegen.streaming import RecurrentStack
 FITTED = 24000  # frames that the codes are fitted on, at most
 ROUNDS = 15  # of k-means
 WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
+POWER = 10.0  # of what a band's power is missed by, against the same
+OUTLIER = 2.0  # log of how far a power is from what was expected beyond which it counts less
 
 
 class Seen(NamedTuple):
@@ -39,8 +42,8 @@ class Seen(NamedTuple):
     hidden: Any  # of the LSTM
     code: Any  # of the frame, as a float
     power: Any  # of its bands
-    past: Any  # power of the bands of the frame before
     level: Any  # of late, by band
+    bands: Any  # as the renderer hears them: log10 against that level, then the last frame's
     turned: Any  # the frame turned on, real parts then imaginary ones, in units of the level
     around: Any  # mean power around each coefficient of late, in the same units
 
@@ -60,7 +63,7 @@ class Composer(keras.layers.Layer):
         self.out = keras.layers.Dense(config.codes, name="out")
         self.renderer = Renderer(config, self.spectrum, name="renderer")
         features = self.spectrum.features
-        self.widths = (config.units, 1, *3 * [features], *self.renderer.hears)
+        self.widths = (config.units, 1, features, features, 2 * features, *self.renderer.hears)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight; the shapes all follow from the configuration."""
@@ -149,12 +152,15 @@ class Composer(keras.layers.Layer):
         z, powers, bands, level, late = self.look(x, last, late)
         code = self.labelled(x, bands)
         heard_code, masks, heard = code, None, z
+        own = [self.spectrum.relative(part, level) for part in (powers[:, 1:], powers[:, :-1])]
         if disturbed is not None:
             heard_code = ops.where(disturbed.codes < 0, code, disturbed.codes)
             masks = disturbed.masks
-            # When it draws, the renderer hears chance of its own.
+            # When it draws, the renderer hears chance of its own, and powers it has itself missed.
             size = ops.sqrt(self.spectrum.by_coefficient(powers))[:, :, None]
             heard = z + size * disturbed.noise
+            wrong = disturbed.noise[:, :, 0, : self.spectrum.features]
+            own = [own[0] + wrong[:, 1:], own[1] + wrong[:, :-1]]
         h = self.front(self.embed(heard_code))
         h, memory = self.memory.step(h, memory, masks)
         unit = 1.0 / self.spectrum.by_coefficient(level)[:, :, None]
@@ -164,8 +170,8 @@ class Composer(keras.layers.Layer):
             hidden=h,
             code=ops.cast(code, "float32")[..., None],
             power=powers[:, 1:],
-            past=powers[:, :-1],
             level=level,
+            bands=ops.concatenate(own, axis=-1),
             turned=ops.reshape(turned, (*x.shape[:2], -1)),
             around=self.renderer.around(*pair),
         )
@@ -194,15 +200,16 @@ class Composer(keras.layers.Layer):
         """Returns bands with mean 0 and deviation 1 over the recordings."""
         return (bands - self.mean) / self.deviation
 
-    def density(self, seen: Seen, code: Any) -> tuple[Any, Any]:
+    def density(self, seen: Seen, code: Any) -> tuple[Any, Any, Any]:
         """Returns mean `(batch, time, 2, coefficients)` and log scale of the frame of a code.
 
-        Both are of amplitudes, whatever the level of late.
+        Both are of amplitudes, whatever the level of late. Third come the log powers to expect of
+        its bands, relative to that level.
         """
         logs = ops.take(self.book, code, axis=0)
-        heard = [self.spectrum.relative(power, seen.level) for power in (seen.power, seen.past)]
+        heard = ops.split(seen.bands, 2, axis=-1)
         before = ops.cast(seen.code[..., 0], "int32")
-        mean, log_scale = self.renderer.density(
+        mean, log_scale, expected = self.renderer.density(
             codes=(code, before),
             template=logs,
             bands=ops.concatenate([self.normal(each) for each in (logs, *heard)], axis=-1),
@@ -210,15 +217,20 @@ class Composer(keras.layers.Layer):
             around=seen.around,
         )
         unit = self.spectrum.by_coefficient(seen.level)
-        return mean * unit[:, :, None], ops.log(ops.exp(log_scale) * unit + QUANTUM)
+        return mean * unit[:, :, None], ops.log(ops.exp(log_scale) * unit + QUANTUM), expected
 
     def log_prob(self, y: Any, following: Any) -> Any:
         """Returns a bound of the log-density, nats per complex coefficient, `(batch, time, 1)`."""
-        of_code, of_frame = self.log_probs(y, following)
+        of_code, of_frame, _ = self.judged(y, following)
         return (of_code / self.coefficients + of_frame)[..., None]
 
-    def log_probs(self, y: Any, following: Any) -> tuple[Any, Any]:
-        """Returns nats `(batch, time)` of a frame's code, and the mean of its coefficients'."""
+    def judged(self, y: Any, following: Any) -> tuple[Any, Any, Any]:
+        """Returns nats `(batch, time)` of a frame's code, the mean of its coefficients', and more.
+
+        Third is how far its bands' powers are from what was expected, 0 at best, in squares of
+        logarithms (Huber 1964). To expect the mean of the powers themselves runs up: it is that of
+        the loudest that may follow, and the frame after it would expect more.
+        """
         seen = self.seen(y)
         z = parts_of(following, self.config.channels)
         power = self.spectrum.power_of(z)
@@ -226,19 +238,21 @@ class Composer(keras.layers.Layer):
         code = self.labelled(following, bands)
         logits = self.out(seen.hidden)
         of_code = -ops.sparse_categorical_crossentropy(code, logits, from_logits=True)
-        mean, log_scale = self.density(seen, code)
+        mean, log_scale, expected = self.density(seen, code)
         of_frame = ops.mean(student.log_prob(z - mean, log_scale, DEGREES), axis=-1)
-        return of_code, of_frame
+        apart = ops.abs(math.log(10) * self.spectrum.relative(power, seen.level) - expected)
+        near = ops.minimum(apart, OUTLIER)
+        return of_code, of_frame, ops.mean(near * (apart - 0.5 * near), axis=-1)
 
     def loss(self, y: Any, following: Any) -> Any:
         """Returns the negative log-density as `log_prob` has it, of another gradient.
 
         A frame has a thousand coefficients and one code; left to the sum, what happens next would
-        be learned last.
+        be learned last. What a band's power is missed by has a gradient only.
         """
-        of_code, of_frame = self.log_probs(y, following)
+        of_code, of_frame, missed = self.judged(y, following)
         nats = -(of_code / self.coefficients + of_frame)
-        weighted = -(of_code + WEIGHT * of_frame)
+        weighted = POWER * missed - (of_code + WEIGHT * of_frame)
         return weighted + ops.stop_gradient(nats - weighted)
 
     def draw(
@@ -256,8 +270,9 @@ class Composer(keras.layers.Layer):
         seen = self.seen(y)
         logits = self.out(seen.hidden)
         code = heads.draw_level(logits, noise[:, :, 0, 0], temperature, top_p)
-        mean, log_scale = self.density(seen, code)
+        mean, log_scale, expected = self.density(seen, code)
         z = self.renderer.draw(mean, log_scale, noise[:, :, 1:], noisiness)
+        z = self.renderer.brought(z, ops.exp(expected) * seen.level * seen.level, noisiness)
         frames = frames_of(z, self.config.channels)
         return ops.concatenate([frames, ops.cast(code, frames.dtype)[..., None]], axis=-1)
 

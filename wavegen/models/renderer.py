@@ -6,6 +6,10 @@ Speech Audio Process. 7:323), so a tone stays one tone. How much of a coefficien
 towards which size, and how far around that it may lie, by its own past or by the code's spectrum,
 is a network's to say, from the codes of this frame and the next and from the bands of the last two.
 Around its mean lies a Student-t.
+
+The network also says which power to expect of every band. A thousand coefficients drawn one by one
+miss it, now by more and now by less, and the frame after them starts from there: level and colour
+flicker and sink. So a drawn frame is brought to the power that is expected.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ QUANTUM = 2**-15 / 12**0.5  # RMS of 16-bit rounding, also of a coefficient: no 
 VARIANCE = 2 * DEGREES / (DEGREES - 2)  # mean square of such a coefficient of scale 1
 STEADY = 0.95  # of the mean of the angles is what it was a frame ago
 LOUDEST = 2.0  # log of how far a tone may stand out of its band
+FURTHEST = 5.0  # log of a power that a band may miss what is expected by, and be brought to it
 
 
 class Renderer(keras.layers.Layer):
@@ -49,7 +54,7 @@ class Renderer(keras.layers.Layer):
         ]
         self.width = keras.layers.Dense(self.coefficients, kernel_initializer="zeros", name="width")
         self.tone = keras.layers.Dense(
-            3 * spectrum.features, kernel_initializer="zeros", name="tone"
+            4 * spectrum.features, kernel_initializer="zeros", name="tone"
         )
 
     def build(self, input_shape: Any = None) -> None:
@@ -105,8 +110,10 @@ class Renderer(keras.layers.Layer):
 
     def density(
         self, codes: tuple[Any, Any], template: Any, bands: Any, turned: Any, around: Any
-    ) -> tuple[Any, Any]:
-        """Returns mean, as `turned`, and log scale `(batch, time, coefficients)`.
+    ) -> tuple[Any, Any, Any]:
+        """Returns mean, as `turned`, log scale `(batch, time, coefficients)`, and log powers.
+
+        The latter are those to expect of the bands, `(batch, time, features)`.
 
         Args:
             codes: int32 `(batch, time)`: of the frame itself and of the last one.
@@ -119,9 +126,8 @@ class Renderer(keras.layers.Layer):
         for layer in self.hidden:
             h = layer(h)
         base = self.spectrum.by_coefficient(template) * (math.log(10) / 2)  # log of an RMS
-        towards, gain, apart = map(
-            self.spectrum.by_coefficient, ops.split(self.tone(h), 3, axis=-1)
-        )
+        *tones, beyond = ops.split(self.tone(h), 4, axis=-1)
+        towards, gain, apart = map(self.spectrum.by_coefficient, tones)
         least = 1e-4 * ops.exp(2.0 * base)
         power = squared(turned) + least
         size = mixed(0.5 * ops.log(power), base, towards - 0.5)
@@ -129,7 +135,8 @@ class Renderer(keras.layers.Layer):
         mean = turned * (ops.exp(size) * ops.rsqrt(power))[:, :, None]
         scale = mixed(0.5 * ops.log(around + least), base, apart)
         scale = ops.minimum(scale, base + LOUDEST)  # what feeds on itself has an end
-        return mean, scale + ops.clip(self.width(h) - 0.5, -12.0, 1.5)
+        expected = template * math.log(10) + ops.clip(beyond, -4.0, 4.0)
+        return mean, scale + ops.clip(self.width(h) - 0.5, -12.0, 1.5), expected
 
     def draw(self, mean: Any, log_scale: Any, noise: Any, noisiness: Any) -> Any:
         """Returns frames `(batch, time, 2, coefficients)`, by inverse CDF.
@@ -147,6 +154,20 @@ class Renderer(keras.layers.Layer):
         louder = ops.sqrt(ops.maximum(1.0 + less * chance, 0.0))
         factor = ops.exp(log_scale) * ops.sqrt(ops.maximum(1.0 - less * tone, 0.0))
         return mean * louder[:, :, None] + spread * factor[:, :, None]
+
+    def brought(self, z: Any, expected: Any, noisiness: Any) -> Any:
+        """Returns a drawn frame with its bands brought to the power that is expected of them.
+
+        Args:
+            z: of `draw`, `(batch, time, 2, coefficients)`.
+            expected: power of the bands, `(batch, time, features)`.
+            noisiness: from 1 on the frame is left as it was drawn, below it comes the nearer.
+        """
+        least = QUANTUM * QUANTUM
+        apart = ops.log((expected + least) / (self.spectrum.power_of(z) + least))
+        share = ops.maximum(1.0 - noisiness * noisiness, 0.0)
+        gain = 0.5 * share * ops.clip(apart, -FURTHEST, FURTHEST)
+        return z * ops.exp(self.spectrum.by_coefficient(gain))[:, :, None]
 
 
 def mixed(own: Any, template: Any, towards: Any) -> Any:

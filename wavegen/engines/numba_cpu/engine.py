@@ -13,10 +13,9 @@ from wavegen.engines.numba_cpu import kernel, streams
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import packed
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
-from wavegen.engines.numba_cpu.shapes import WHITENING, shape_of, weight_shapes
+from wavegen.engines.numba_cpu.shapes import DEFAULTS, WHITENING, shape_of, weight_shapes
 
 BLOCK = 16384  # frames heard in one call, at most, so that Ctrl-C is noticed
-DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  # by lanes
 GROUP = 8  # streams of one call of the kernel: more do not fit into the first cache
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from wavegen.engines.numba_cpu.tile import CHUNK
 
 PRECISIONS = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int16}  # of the inputs
+DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  # by lanes
 WHITENING = 32  # taps of the predictor's fixed filter: whole vectors of any width
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import aligned, padded
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
+from wavegen.engines.numba_cpu.shapes import DEFAULTS
 from wavegen.engines.numba_spectral import kernel
 from wavegen.engines.numba_spectral.packing import packed, shape_of, weight_shapes
 from wavegen.engines.numba_spectral.rendering import DEGREES
@@ -40,12 +41,12 @@ class NumbaSpectral(Sessions):
         Args:
             config: of a spectral LSTM, any object with its fields.
             weights: the model's variables by name, e.g. "codes/out/kernel".
-            precision: float32, the default; bfloat16; or int8, multiplied with int16. What a code
-                is nearest to is always computed in float32.
+            precision: float32; bfloat16; or int8, multiplied with int16, the default where the
+                processor is fast at it. What a code is nearest to is always computed in float32.
             lanes: what to compile for; None is the best of this processor.
         """
-        self.config, self.precision = config, precision or "float32"
-        self.lanes = lanes or Lanes.here()
+        self.config, self.lanes = config, lanes or Lanes.here()
+        self.precision = precision or DEFAULTS[self.lanes.width]
         self.shape = shape_of(config, self.lanes.width, self.precision)
         self.weights = packed(config, self.shape, weights, self.precision)
         seconds = config.hop_length / config.sample_rate / config.timbre_seconds

@@ -11,7 +11,7 @@ from wavegen.engines.numba_cpu.kernel import kept
 from wavegen.engines.numba_cpu.product import Rows
 from wavegen.engines.numba_cpu.sessions import JUDGE, LISTEN
 from wavegen.engines.numba_spectral.hearing import code_of, hear, levels, powers
-from wavegen.engines.numba_spectral.rendering import expect, judged, waver
+from wavegen.engines.numba_spectral.rendering import bring, expect, judged, waver
 from wavegen.engines.numba_spectral.weighing import likelihood, pick, remember, weigh
 
 
@@ -76,3 +76,4 @@ def run(
             else:
                 far = s * time * size + t * size
                 waver(lanes, shape, scratch, s, controls[s, 2], noise, far, frames, after)
+                bring(lanes, shape, weights, scratch, s, controls[s, 2], frames, after)

@@ -63,6 +63,7 @@ class Weights(NamedTuple):
         last_code: float32 (codes, hidden), what that of the frame before adds.
         book: float32 tiles (bands, choices), times -2.
         squares: float32 (choices,), of the codes' spectra.
+        kinds: float32 (codes, bands), logarithm of their power.
         template: float32 (codes, bins), logarithm of the RMS of each coefficient.
         band: int64 (bins,), which band each coefficient is in.
         below: int64 (bins,), the band whose centre is at or below it.
@@ -79,6 +80,7 @@ class Weights(NamedTuple):
     last_code: np.ndarray
     book: np.ndarray
     squares: np.ndarray
+    kinds: np.ndarray
     template: np.ndarray
     band: np.ndarray
     below: np.ndarray
@@ -131,7 +133,7 @@ def weight_shapes(config: Any, embedding: int) -> dict[str, tuple[int, ...]]:
     dense("renderer/hidden_0", 2 * embedding + 3 * features, hidden)
     dense("renderer/hidden_1", hidden, hidden)
     dense("renderer/width", hidden, bins)
-    dense("renderer/tone", hidden, 3 * features)
+    dense("renderer/tone", hidden, 4 * features)
     found |= {"book": (codes, features), "mean": (features,), "deviation": (features,)}
     return {f"codes/{name}": shape for name, shape in found.items()}
 
@@ -184,12 +186,12 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
     pack.bias(padded(own["renderer/width/bias"], shape.bins))
     pack.matrix(padded(own["renderer/width/kernel"], hidden, shape.bins))
 
-    def thirds(values: np.ndarray) -> np.ndarray:  # (..., 3 * features), each third padded
-        found = [padded(part, shape.bands) for part in np.split(values, 3, axis=-1)]
+    def quarters(values: np.ndarray) -> np.ndarray:  # (..., 4 * features), each quarter padded
+        found = [padded(part, shape.bands) for part in np.split(values, 4, axis=-1)]
         return np.concatenate(found, axis=-1)
 
-    pack.bias(thirds(own["renderer/tone/bias"]))
-    pack.matrix(padded(thirds(own["renderer/tone/kernel"]), hidden, 3 * shape.bands))
+    pack.bias(quarters(own["renderer/tone/bias"]))
+    pack.matrix(padded(quarters(own["renderer/tone/kernel"]), hidden, 4 * shape.bands))
 
     tiles = Packer(shape.width, "float32")
     tiles.matrix(padded(-2 * book.T, shape.bands, shape.choices))
@@ -202,6 +204,7 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
         "next_code": padded(next_code + shift, hidden),
         "last_code": padded(embedded @ first[size : 2 * size], hidden),
         "squares": squares,
+        "kinds": padded(book * math.log(10), shape.bands),
         "smooth": smoothing(shape.own_bands),
     } | layout(config, shape, book)
     whole = {name: floats.pop(name) for name in ("band", "below")}

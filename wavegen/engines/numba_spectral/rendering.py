@@ -23,10 +23,10 @@ from wavegen.engines.numba_cpu.vector import (
     store,
     width_of,
 )
-from wavegen.engines.numba_spectral.hearing import by_coefficient, relative
+from wavegen.engines.numba_spectral.hearing import by_coefficient, powers, relative
 from wavegen.engines.numba_spectral.weighing import through
 
-LOUDEST, QUANTUM, DEGREES = 2.0, 2**-15 / 12**0.5, 8.0  # as the model has them
+LOUDEST, FURTHEST, QUANTUM, DEGREES = 2.0, 5.0, 2**-15 / 12**0.5, 8.0  # as the model has them
 VARIANCE = 2 * DEGREES / (DEGREES - 2)
 
 
@@ -73,20 +73,26 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
     )  # fmt: skip
     b_at += bins
     at, s_at = through(
-        lanes, shape, weights, scratch, streams, two, hidden, 3 * bands,
-        Rows(weights.bias, b_at, 0), Rows(scratch.tone, 0, 3 * bands), at, s_at,
+        lanes, shape, weights, scratch, streams, two, hidden, 4 * bands,
+        Rows(weights.bias, b_at, 0), Rows(scratch.tone, 0, 4 * bands), at, s_at,
     )  # fmt: skip
     one_, half = splat(lanes, 1.0), splat(lanes, 0.5)
     for s in range(streams):
-        row, to = labels[s, t + 1] * bins, s * 2 * bins
+        row, to, beyond = labels[s, t + 1] * bins, s * 2 * bins, s * 4 * bands + 3 * bands
+        for v in range(0, bands, width):  # what was a logarithm becomes the power to expect
+            kind = load(lanes, weights.kinds, labels[s, t + 1] * bands + v)
+            over = greater(load(lanes, scratch.tone, beyond + v), splat(lanes, -4.0))
+            level = load(lanes, scratch.level, s * bands + v)
+            power = exp(lanes, kind + smaller(over, splat(lanes, 4.0))) * level * level
+            store(scratch.tone, beyond + v, power)
         for k in range(shape.channels * shape.half):
             # for now mean holds what draws it to the template, and how much louder it gets
-            scratch.mean[to + k] = by_coefficient(shape, weights, scratch.tone, s * 3 * bands, k)
+            scratch.mean[to + k] = by_coefficient(shape, weights, scratch.tone, s * 4 * bands, k)
             scratch.mean[to + bins + k] = by_coefficient(
-                shape, weights, scratch.tone, s * 3 * bands + bands, k
+                shape, weights, scratch.tone, s * 4 * bands + bands, k
             )
             scratch.towards[k] = by_coefficient(
-                shape, weights, scratch.tone, s * 3 * bands + 2 * bands, k
+                shape, weights, scratch.tone, s * 4 * bands + 2 * bands, k
             )
         for v in range(0, bins, width):
             base = load(lanes, weights.template, row + v)
@@ -131,6 +137,28 @@ def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
         a, b = load(lanes, noise, far + v), load(lanes, noise, far + bins + v)
         store(frames, to + v, fma(louder, re, spread * a))
         store(frames, to + bins + v, fma(louder, im, spread * b))
+
+
+@inlined
+def bring(lanes, shape, weights, scratch, s, noisiness, frames, to):
+    """Brings the bands of a drawn frame to the power to expect; see `Renderer.brought`."""
+    bins, bands, at = shape.bins, shape.bands, s * shape.bands
+    beyond = s * 4 * bands + 3 * bands
+    powers(shape, weights, frames, to, scratch.relative, at)
+    least, most = splat(lanes, QUANTUM * QUANTUM), splat(lanes, FURTHEST)
+    nearer = max(np.float32(1) - noisiness * noisiness, np.float32(0))
+    share = splat(lanes, np.float32(0.5) * nearer)
+    for v in range(0, bands, width_of(lanes)):
+        power = load(lanes, scratch.relative, at + v) + least
+        apart = log(lanes, (load(lanes, scratch.tone, beyond + v) + least) / power)
+        apart = smaller(greater(apart, splat(lanes, -FURTHEST)), most)
+        store(scratch.relative, at + v, share * apart)
+    for k in range(shape.channels * shape.half):
+        scratch.towards[k] = by_coefficient(shape, weights, scratch.relative, at, k)
+    for v in range(0, bins, width_of(lanes)):
+        gain = exp(lanes, load(lanes, scratch.towards, v))
+        store(frames, to + v, load(lanes, frames, to + v) * gain)
+        store(frames, to + bins + v, load(lanes, frames, to + bins + v) * gain)
 
 
 @inlined

@@ -44,7 +44,7 @@ class Scratch(NamedTuple):
         one: float32 [stream][hidden], its first layer.
         two: float32 [stream][hidden], its second.
         width: float32 [stream][bins], of the renderer.
-        tone: float32 [stream][3 * bands], of the renderer.
+        tone: float32 [stream][4 * bands], of the renderer.
         turned: float32 [stream][2][bins], the last frame turned on.
         around: float32 [stream][bins], mean power of late around each coefficient.
         neighbours: float32 [3][half + 3 * width], of one channel, zeros on both sides: real and
@@ -52,7 +52,8 @@ class Scratch(NamedTuple):
         unit: float32 [stream][bins], the level by coefficient.
         mean: float32 [stream][2][bins], of the next frame.
         spread: float32 [stream][bins], its scale.
-        towards: float32 [bins], of one stream: what draws its scale to the template.
+        towards: float32 [bins], of one stream: what draws its scale to the template; later how
+            much louder it must be.
         angles: float32 [stream][2][bins], the next of them.
         turning: float32 (2,), cosine and sine of how neighbours turn apart.
         codes: inputs of a product as the precision has them.
@@ -102,7 +103,7 @@ def scratch(shape: Shape, config: Any, precision: str, count: int) -> Scratch:
         one=room(count * shape.hidden),
         two=room(count * shape.hidden),
         width=room(count * shape.bins),
-        tone=room(count * 3 * shape.bands),
+        tone=room(count * 4 * shape.bands),
         turned=room(count * 2 * shape.bins),
         around=room(count * shape.bins),
         neighbours=room(3 * (shape.half + 3 * shape.width)),
