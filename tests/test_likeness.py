@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from wavegen.errors import UsageError
-from wavegen.likeness import Measures, compare, measure, segments
+from wavegen.likeness import Measures, compare, flatness, measure, segments
 
 RATE, SECONDS = 8000, 15
 COUNT = RATE * SECONDS
@@ -174,6 +174,10 @@ def test_flatness_is_that_of_noise_whatever_its_colour(measured):
     for coefficients in ([1], [1, -0.95], [1, -1.2, 0.8]):
         sound = lfilter([1], coefficients, noise(COUNT))
         assert measure(sound, RATE).flatness == pytest.approx(0.6, abs=0.06)
+        # whether two channels are one sound or two does not matter
+        both = np.concatenate([sound, sound[:, ::-1]])
+        for stereo in (np.repeat(sound, 2, 0), both):
+            assert flatness(stereo, RATE) == pytest.approx(flatness(sound, RATE), abs=0.01)
     assert measured.flatness < 0.25
 
 

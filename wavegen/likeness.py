@@ -215,13 +215,14 @@ def longest(here: np.ndarray) -> int:
 def flatness(signal: np.ndarray, sample_rate: int) -> float:
     """Returns geometric over arithmetic mean of the power of 16 neighbouring frequencies.
 
-    Their 125 Hz are too few for the colour of noise to matter; loud ones count more.
+    Their 125 Hz are too few for the colour of noise to matter; loud ones count more. Each channel
+    is one sound: the mean power of two whose noise differs is flatter than that of either.
     """
     from librosa import stft
 
     size = round(0.128 * sample_rate) // 32 * 32
-    power = np.square(np.abs(stft(signal, n_fft=size, center=False))).mean(axis=0)[1:] + 1e-12
-    groups = power.reshape(-1, 16, power.shape[1])
+    power = np.square(np.abs(stft(signal, n_fft=size, center=False)))[:, 1:] + 1e-12
+    groups = power.reshape(-1, 16, power.shape[2])  # (channels * groups, 16, frames)
     mean = groups.mean(axis=1)
     weight = np.sqrt(np.maximum(mean - 1e-11, 0))
     ratio = np.exp(np.log(groups).mean(axis=1)) / mean
