@@ -107,9 +107,10 @@ def mel_power(sound: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns the power `(rows, bands, frames)` of mel bands, mean of the channels."""
     hop = max(8, round(HOP_SECONDS * sample_rate))
     frames = np.lib.stride_tricks.sliding_window_view(sound, 4 * hop, axis=-1)[..., ::hop, :]
-    spectrum = fft.rfft(frames * np.hanning(4 * hop).astype(np.float32), axis=-1)
+    size = fft.next_fast_len(4 * hop, real=True)  # 16 ms at 22.05 kHz are 353 samples, a prime
+    spectrum = fft.rfft(frames * np.hanning(4 * hop).astype(np.float32), size, axis=-1)
     power = (np.square(spectrum.real) + np.square(spectrum.imag)).mean(axis=1)
-    return np.swapaxes(power @ mel_weights(sample_rate, 4 * hop), 1, 2) / (4 * hop)
+    return np.swapaxes(power @ mel_weights(sample_rate, size), 1, 2) / (4 * hop)
 
 
 @functools.lru_cache(maxsize=8)
