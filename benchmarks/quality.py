@@ -38,7 +38,7 @@ from wavegen.nearest import nearest_seconds
 from wavegen.sampling import Sampler
 
 SEED_SECONDS = 4.0
-FADED_DB = 30.0  # a seed is not softer than this below the recording's loudest
+FADED_DB = 30.0  # what is softer than this below the recording's loudest has faded out
 COLUMNS = [field.name for field in dataclasses.fields(likeness.Likeness)]
 
 
@@ -52,9 +52,15 @@ class Recording:
 
     @functools.cached_property
     def measures(self) -> list[likeness.Measures]:
-        """What its segments do."""
-        parts = likeness.segments(self.signal, self.sample_rate)
-        return [likeness.measure(part, self.sample_rate) for part in parts]
+        """What its segments do, up to where it fades out: an end is not what is to be played on."""
+        rate, size = self.sample_rate, self.signal.shape[1]
+        ends = range(rate, size + 1, rate)
+        levels = np.array([level_db(self.signal[:, end - rate : end]) for end in ends])
+        heard = np.flatnonzero(levels > levels.max() - FADED_DB)
+        last = len(levels) - 1
+        end = size if heard[-1] == last else ends[heard[-1]]
+        parts = likeness.segments(self.signal[:, :end], rate)
+        return [likeness.measure(part, rate) for part in parts]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,14 @@ import pytest
 from conftest import make_config, make_frames, make_model
 from keras import ops
 from scipy.special import softmax
+from scipy.stats import logistic as scipy_logistic
 from scipy.stats import t as student
 
 from wavegen.codec import codec_of
 from wavegen.config import TrainSettings
 from wavegen.feed import NOISE_DB, disturbed
 from wavegen.framing import UNKNOWN
+from wavegen.models.composer import logistic
 from wavegen.models.frames import parts_of
 from wavegen.models.renderer import DEGREES, Renderer
 from wavegen.models.spectrum import RelativeSpectrum
@@ -177,7 +179,7 @@ def drawn_often(model, y, noisiness, count=3000):
     drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, noisiness=np.float32(noisiness)))
     assert len(np.unique(drawn[..., -1])) == 1
     code = drawn[:1, :, -1].astype("int32")
-    mean, log_scale, _ = map(np.asarray, model.head.density(model.head.seen(y), code))
+    mean, log_scale, *_ = map(np.asarray, model.head.density(model.head.seen(y), code))
     parts = parts_of(ops.convert_to_tensor(drawn), model.config.channels)
     return np.asarray(parts)[:, 0], mean[0, 0], np.exp(log_scale[0, 0])
 
@@ -210,30 +212,61 @@ def test_bands_come_to_the_power_that_is_expected_of_them(model):
     z = rng.standard_normal((2, 3, 2, model.head.coefficients)).astype("float32")
     expected = np.asarray(model.head.spectrum.power_of(z)) * rng.uniform(0.2, 5.0, (2, 3, 1))
     expected = expected.astype("float32")  # whatever is between two bands is as far off as they
+    none = np.zeros_like(expected)
     power = [
-        np.asarray(model.head.spectrum.power_of(renderer.brought(z, expected, noisiness)))
+        np.asarray(model.head.spectrum.power_of(renderer.brought(z, expected, none, noisiness)))
         for noisiness in (0.0, 0.5, 1.0, 1.5)
     ]
     np.testing.assert_allclose(power[0], expected, rtol=1e-3)
     far = [np.abs(np.log(each / expected)).mean() for each in power]
     assert far[0] < 0.3 * far[2] and far[0] < far[1] < far[2] == far[3]
-    assert np.array_equal(renderer.brought(z, expected, 1.0), z)
+    assert np.array_equal(renderer.brought(z, expected, none, 1.0), z)
+    swung = renderer.brought(z, expected, none + 0.7, 0.5)  # as if so much more was expected
+    more = renderer.brought(z, expected * np.exp(np.float32(0.35)), none, 0.5)
+    np.testing.assert_allclose(swung, more, rtol=1e-4)
 
 
-def test_what_a_band_is_missed_by_is_least_at_its_mean_power(model):
-    frames = make_frames(model)
-    y, _ = model.step(frames[:, :-1], model.initial_state(2))
-    dense = model.head.renderer.tone
-    start, kernel, missed = dense.bias.numpy(), dense.kernel.numpy(), []
-    features = model.head.spectrum.features
-    for beyond in np.linspace(-2, 2, 9):  # the same for all bands and frames
-        bias = start.copy()
-        bias[3 * features :] = beyond
-        dense.bias.assign(bias)
-        missed.append(float(np.mean(model.head.judged(y, frames[:, 1:])[2])))
-    dense.bias.assign(start)
-    assert kernel.shape[1] == 4 * features and min(missed) >= 0
-    assert 0 < np.argmin(missed) < 8 and np.all(np.diff(missed, 2) > 0)  # one minimum, convex
+def test_powers_of_bands_are_drawn_around_what_is_expected_of_them(model):
+    """A logistic distribution, whose scale the network says; without noisiness, no chance."""
+    noise = np.random.default_rng(0).random((3000, 1, *model.config.noise_shape)).astype("float32")
+    noise[:, 0, : 1 + model.head.coefficients] = 0.3  # chance in the bands alone
+    y = np.repeat(after(model, make_frames(model, batch=1)), len(noise), 0)
+    power = {}
+    for noisiness in (0.0, 0.5):
+        drawn = model.draw(y, noise, noisiness=np.float32(noisiness))
+        parts = parts_of(ops.convert_to_tensor(drawn), model.config.channels)
+        power[noisiness] = np.log(np.asarray(model.head.spectrum.power_of(parts)))[:, 0]
+    assert power[0.0].std(axis=0).max() < 1e-3
+    wide, apart = power[0.5].std(axis=0), power[0.5] - power[0.5].mean(axis=0)
+    assert wide.min() > 0.05
+    # neighbours share coefficients, others share nothing
+    features = model.head.spectrum.features // model.config.channels
+    assert abs(np.corrcoef(apart[:, 0], apart[:, features - 1])[0, 1]) < 0.1
+
+
+def test_logistic_draws_are_the_quantiles():
+    uniforms = np.array([0.0, 0.1, 0.5, 0.9, 1 - 2**-24], "float32")
+    found = np.asarray(logistic(uniforms))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[1:4], scipy_logistic.ppf(uniforms[1:4]), atol=1e-5)
+
+
+def test_powers_of_bands_are_judged_as_the_logistic_distribution_has_it(model):
+    frames, head = make_frames(model), model.head
+    following = frames[:, 1:]
+    seen = head.seen(model.step(frames[:, :-1], model.initial_state(2))[0])
+    rng = np.random.default_rng(1)
+    bias = head.renderer.tone.bias
+    start = bias.numpy()
+    bias.assign(start + rng.uniform(-1, 1, start.shape).astype("float32"))
+    y = model.step(frames[:, :-1], model.initial_state(2))[0]
+    code = np.asarray(head.seen(model.step(frames, model.initial_state(2))[0]).code)[:, 1:, 0]
+    _, _, expected, unsure = map(np.asarray, head.density(seen, code.astype("int32")))
+    power = head.spectrum.power_of(parts_of(ops.convert_to_tensor(following), head.config.channels))
+    logs = np.asarray(head.spectrum.relative(power, seen.level)) * np.log(10)
+    wanted = scipy_logistic.logpdf(logs, expected, unsure).mean(axis=-1)
+    np.testing.assert_allclose(head.judged(y, following)[2], wanted, rtol=1e-4, atol=1e-5)
+    bias.assign(start)
 
 
 def test_the_likelihood_is_that_of_the_code_and_of_the_frame_given_it(model):
@@ -246,7 +279,7 @@ def test_the_likelihood_is_that_of_the_code_and_of_the_frame_given_it(model):
     code = code.astype("int32")
     logits = np.asarray(head.out(seen.hidden), np.float64)
     of_code = np.log(np.take_along_axis(softmax(logits, -1), code[..., None], -1))[..., 0]
-    mean, log_scale, _ = (np.asarray(a, np.float64) for a in head.density(seen, code))
+    mean, log_scale, *_ = (np.asarray(a, np.float64) for a in head.density(seen, code))
     z = np.asarray(parts_of(ops.convert_to_tensor(following), model.config.channels), np.float64)
     square = np.square(z - mean).sum(2) / np.exp(2 * log_scale)
     nats = -np.log(2 * np.pi) - 2 * log_scale - (DEGREES / 2 + 1) * np.log1p(square / DEGREES)

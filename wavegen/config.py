@@ -147,8 +147,14 @@ class SpectralLSTMConfig:
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Uniforms that one frame takes: two a complex coefficient, and two for its code."""
-        return (self.channels * self.n_fft // 2 + (self.head == "codes"), 2)
+        """Uniforms that one frame takes, in pairs: two a complex coefficient.
+
+        With codes two for its code come before them, and after them one for each band's power.
+        """
+        pairs = self.channels * self.n_fft // 2
+        if self.head == "codes":
+            pairs += 1 + (self.channels * (max(self.band_of) + 1) + 1) // 2
+        return pairs, 2
 
     def sustained(self, factor: float) -> SpectralLSTMConfig:
         """Returns what draws: the same model whose level and colour of late last so much longer.

@@ -123,7 +123,7 @@ def parameters(model_config: Any) -> int:
         features, width = c.channels * (max(c.band_of) + 1), c.renderer_units
         heard = (EMBEDDING + 1) * c.units + (c.units + 1) * c.codes + 2 * EMBEDDING * c.codes
         hidden = (2 * EMBEDDING + 3 * features + 1) * width + (width + 1) * width
-        return lstm + heard + hidden + (width + 1) * (coefficients + 4 * features)
+        return lstm + heard + hidden + (width + 1) * (coefficients + 5 * features)
     values = 7 if c.head == "student_t" else 2
     front = (5 * coefficients + 1) * c.units
     return front + lstm + (c.units + 1) * values * coefficients + coefficients

@@ -32,8 +32,8 @@ from wavegen.streaming import RecurrentStack
 FITTED = 24000  # frames that the codes are fitted on, at most
 ROUNDS = 15  # of k-means
 WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
-POWER = 10.0  # of what a band's power is missed by, against the same
-OUTLIER = 2.0  # log of how far a power is from what was expected beyond which it counts less
+LEAST = 1e-7  # what is drawn from 0
+POWER = 10.0  # of the nats of a band's power, against the same
 
 
 class Seen(NamedTuple):
@@ -200,16 +200,16 @@ class Composer(keras.layers.Layer):
         """Returns bands with mean 0 and deviation 1 over the recordings."""
         return (bands - self.mean) / self.deviation
 
-    def density(self, seen: Seen, code: Any) -> tuple[Any, Any, Any]:
+    def density(self, seen: Seen, code: Any) -> tuple[Any, Any, Any, Any]:
         """Returns mean `(batch, time, 2, coefficients)` and log scale of the frame of a code.
 
-        Both are of amplitudes, whatever the level of late. Third come the log powers to expect of
-        its bands, relative to that level.
+        Both are of amplitudes, whatever the level of late. Then come the log powers to expect of
+        its bands, relative to that level, and the scale of how far from it they may be.
         """
         logs = ops.take(self.book, code, axis=0)
         heard = ops.split(seen.bands, 2, axis=-1)
         before = ops.cast(seen.code[..., 0], "int32")
-        mean, log_scale, expected = self.renderer.density(
+        mean, log_scale, expected, unsure = self.renderer.density(
             codes=(code, before),
             template=logs,
             bands=ops.concatenate([self.normal(each) for each in (logs, *heard)], axis=-1),
@@ -217,7 +217,8 @@ class Composer(keras.layers.Layer):
             around=seen.around,
         )
         unit = self.spectrum.by_coefficient(seen.level)
-        return mean * unit[:, :, None], ops.log(ops.exp(log_scale) * unit + QUANTUM), expected
+        log_scale = ops.log(ops.exp(log_scale) * unit + QUANTUM)
+        return mean * unit[:, :, None], log_scale, expected, unsure
 
     def log_prob(self, y: Any, following: Any) -> Any:
         """Returns a bound of the log-density, nats per complex coefficient, `(batch, time, 1)`."""
@@ -227,9 +228,9 @@ class Composer(keras.layers.Layer):
     def judged(self, y: Any, following: Any) -> tuple[Any, Any, Any]:
         """Returns nats `(batch, time)` of a frame's code, the mean of its coefficients', and more.
 
-        Third is how far its bands' powers are from what was expected, 0 at best, in squares of
-        logarithms (Huber 1964). To expect the mean of the powers themselves runs up: it is that of
-        the loudest that may follow, and the frame after it would expect more.
+        Third are the nats of its bands' log powers, which lie around what is expected in a logistic
+        distribution. To expect the mean of the powers themselves runs up: it is that of the loudest
+        that may follow, and the frame after it would expect more.
         """
         seen = self.seen(y)
         z = parts_of(following, self.config.channels)
@@ -238,21 +239,21 @@ class Composer(keras.layers.Layer):
         code = self.labelled(following, bands)
         logits = self.out(seen.hidden)
         of_code = -ops.sparse_categorical_crossentropy(code, logits, from_logits=True)
-        mean, log_scale, expected = self.density(seen, code)
+        mean, log_scale, expected, unsure = self.density(seen, code)
         of_frame = ops.mean(student.log_prob(z - mean, log_scale, DEGREES), axis=-1)
-        apart = ops.abs(math.log(10) * self.spectrum.relative(power, seen.level) - expected)
-        near = ops.minimum(apart, OUTLIER)
-        return of_code, of_frame, ops.mean(near * (apart - 0.5 * near), axis=-1)
+        apart = (math.log(10) * self.spectrum.relative(power, seen.level) - expected) / unsure
+        of_power = ops.mean(apart - 2.0 * ops.softplus(apart) - ops.log(unsure), axis=-1)
+        return of_code, of_frame, of_power
 
     def loss(self, y: Any, following: Any) -> Any:
         """Returns the negative log-density as `log_prob` has it, of another gradient.
 
         A frame has a thousand coefficients and one code; left to the sum, what happens next would
-        be learned last. What a band's power is missed by has a gradient only.
+        be learned last. The powers of bands have a gradient only: they are in the frame already.
         """
-        of_code, of_frame, missed = self.judged(y, following)
+        of_code, of_frame, of_power = self.judged(y, following)
         nats = -(of_code / self.coefficients + of_frame)
-        weighted = POWER * missed - (of_code + WEIGHT * of_frame)
+        weighted = -(of_code + WEIGHT * of_frame + POWER * of_power)
         return weighted + ops.stop_gradient(nats - weighted)
 
     def draw(
@@ -262,7 +263,7 @@ class Composer(keras.layers.Layer):
 
         Args:
             y: output of `step` for one frame.
-            noise: uniforms in [0, 1), `(batch, 1, 1 + coefficients, 2)`.
+            noise: uniforms in [0, 1), `(batch, 1, *config.noise_shape)`.
             temperature: of what happens next: divides the codes' logits; 0 takes the likeliest.
             top_p: in (0, 1]; codes beyond this share of the probability are left out.
             noisiness: how much tones waver, see `Renderer.draw`.
@@ -270,11 +271,20 @@ class Composer(keras.layers.Layer):
         seen = self.seen(y)
         logits = self.out(seen.hidden)
         code = heads.draw_level(logits, noise[:, :, 0, 0], temperature, top_p)
-        mean, log_scale, expected = self.density(seen, code)
-        z = self.renderer.draw(mean, log_scale, noise[:, :, 1:], noisiness)
-        z = self.renderer.brought(z, ops.exp(expected) * seen.level * seen.level, noisiness)
+        mean, log_scale, expected, unsure = self.density(seen, code)
+        end = 1 + self.coefficients
+        z = self.renderer.draw(mean, log_scale, noise[:, :, 1:end], noisiness)
+        swing = logistic(ops.reshape(noise[:, :, end:], (*noise.shape[:2], -1)))
+        swing = unsure * swing[..., : self.spectrum.features]
+        power = ops.exp(expected) * seen.level * seen.level
+        z = self.renderer.brought(z, power, swing, noisiness)
         frames = frames_of(z, self.config.channels)
         return ops.concatenate([frames, ops.cast(code, frames.dtype)[..., None]], axis=-1)
+
+
+def logistic(noise: Any) -> Any:
+    """Returns draws of the standard logistic distribution, of uniforms in [0, 1)."""
+    return ops.log(noise + LEAST) - ops.log1p(-noise)
 
 
 def blended(power: Any, past: Any) -> Any:

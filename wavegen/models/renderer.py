@@ -9,7 +9,8 @@ Around its mean lies a Student-t.
 
 The network also says which power to expect of every band. A thousand coefficients drawn one by one
 miss it, now by more and now by less, and the frame after them starts from there: level and colour
-flicker and sink. So a drawn frame is brought to the power that is expected.
+flicker and sink. So a drawn frame is brought to the power that is expected, or to one as far from
+that as powers are.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Renderer(keras.layers.Layer):
         ]
         self.width = keras.layers.Dense(self.coefficients, kernel_initializer="zeros", name="width")
         self.tone = keras.layers.Dense(
-            4 * spectrum.features, kernel_initializer="zeros", name="tone"
+            5 * spectrum.features, kernel_initializer="zeros", name="tone"
         )
 
     def build(self, input_shape: Any = None) -> None:
@@ -110,10 +111,11 @@ class Renderer(keras.layers.Layer):
 
     def density(
         self, codes: tuple[Any, Any], template: Any, bands: Any, turned: Any, around: Any
-    ) -> tuple[Any, Any, Any]:
+    ) -> tuple[Any, Any, Any, Any]:
         """Returns mean, as `turned`, log scale `(batch, time, coefficients)`, and log powers.
 
-        The latter are those to expect of the bands, `(batch, time, features)`.
+        The latter are those to expect of the bands, `(batch, time, features)`; fourth comes the
+        scale of the logistic distribution that they have around it.
 
         Args:
             codes: int32 `(batch, time)`: of the frame itself and of the last one.
@@ -126,7 +128,7 @@ class Renderer(keras.layers.Layer):
         for layer in self.hidden:
             h = layer(h)
         base = self.spectrum.by_coefficient(template) * (math.log(10) / 2)  # log of an RMS
-        *tones, beyond = ops.split(self.tone(h), 4, axis=-1)
+        *tones, beyond, unsure = ops.split(self.tone(h), 5, axis=-1)
         towards, gain, apart = map(self.spectrum.by_coefficient, tones)
         least = 1e-4 * ops.exp(2.0 * base)
         power = squared(turned) + least
@@ -136,7 +138,8 @@ class Renderer(keras.layers.Layer):
         scale = mixed(0.5 * ops.log(around + least), base, apart)
         scale = ops.minimum(scale, base + LOUDEST)  # what feeds on itself has an end
         expected = template * math.log(10) + ops.clip(beyond, -4.0, 4.0)
-        return mean, scale + ops.clip(self.width(h) - 0.5, -12.0, 1.5), expected
+        scale = scale + ops.clip(self.width(h) - 0.5, -12.0, 1.5)
+        return mean, scale, expected, ops.exp(ops.clip(unsure - 1.0, -4.0, 1.0))
 
     def draw(self, mean: Any, log_scale: Any, noise: Any, noisiness: Any) -> Any:
         """Returns frames `(batch, time, 2, coefficients)`, by inverse CDF.
@@ -155,16 +158,18 @@ class Renderer(keras.layers.Layer):
         factor = ops.exp(log_scale) * ops.sqrt(ops.maximum(1.0 - less * tone, 0.0))
         return mean * louder[:, :, None] + spread * factor[:, :, None]
 
-    def brought(self, z: Any, expected: Any, noisiness: Any) -> Any:
+    def brought(self, z: Any, expected: Any, swing: Any, noisiness: Any) -> Any:
         """Returns a drawn frame with its bands brought to the power that is expected of them.
 
         Args:
             z: of `draw`, `(batch, time, 2, coefficients)`.
             expected: power of the bands, `(batch, time, features)`.
+            swing: log of how far from that a band's power is, at noisiness 1; of the same shape.
             noisiness: from 1 on the frame is left as it was drawn, below it comes the nearer.
         """
         least = QUANTUM * QUANTUM
         apart = ops.log((expected + least) / (self.spectrum.power_of(z) + least))
+        apart = apart + noisiness * swing
         share = ops.maximum(1.0 - noisiness * noisiness, 0.0)
         gain = 0.5 * share * ops.clip(apart, -FURTHEST, FURTHEST)
         return z * ops.exp(self.spectrum.by_coefficient(gain))[:, :, None]

@@ -14,7 +14,7 @@ from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
 from wavegen.engines.numba_cpu.shapes import DEFAULTS
 from wavegen.engines.numba_spectral import kernel
 from wavegen.engines.numba_spectral.packing import packed, shape_of, weight_shapes
-from wavegen.engines.numba_spectral.rendering import DEGREES
+from wavegen.engines.numba_spectral.rendering import DEGREES, LEAST
 from wavegen.engines.numba_spectral.room import State, scratch
 
 BLOCK = 256  # frames heard in one call, at most, so that Ctrl-C is noticed
@@ -145,16 +145,25 @@ class Voices:
         every = (temperature, top_p, noisiness)
         rows = np.stack([np.broadcast_to(value, (batch,)) for value in every], axis=-1)
         noise = np.asarray(noise, np.float32)
-        radius, angle = 1 - noise[:, :, 1:, 0], np.float32(2 * math.pi) * noise[:, :, 1:, 1]
+        end = 1 + self.engine.shape.channels * self.engine.shape.half
+        radius, angle = 1 - noise[:, :, 1:end, 0], np.float32(2 * math.pi) * noise[:, :, 1:end, 1]
         length = np.sqrt(np.float32(DEGREES) * (radius ** np.float32(-2 / DEGREES) - 1))
         far = np.stack([length * np.cos(angle), length * np.sin(angle)], axis=2)
         frames = np.zeros((batch, time + 1, 2, self.engine.shape.bins), np.float32)
         frames[:, :1] = self.last
         chance = np.ascontiguousarray(noise[:, :, 0, 0])
         far = padded(far, self.engine.shape.bins)
+        swings = self.swings(noise[:, :, end:].reshape(batch, time, -1))
         labels = np.concatenate([self.label, np.zeros((batch, time), np.int64)], axis=1)
-        self.run(frames, labels, chance, far, rows.astype(np.float32), DRAW, np.zeros((batch, 0)))
+        rows, nats = rows.astype(np.float32), np.zeros((batch, 0))
+        self.run(frames, labels, chance, far, swings, rows, DRAW, nats)
         return self.framed(frames[:, 1:], labels[:, 1:])
+
+    def swings(self, noise: np.ndarray) -> np.ndarray:
+        """Returns draws of the standard logistic distribution, `(batch, time, bands)`, padded."""
+        shape = self.engine.shape
+        own = noise[..., : shape.channels * shape.own_bands]
+        return padded(np.log(own + np.float32(LEAST)) - np.log1p(-own), shape.bands)
 
     def hear(self, frames: np.ndarray, mode: int) -> np.ndarray:
         """Hears frames; returns their log-densities `(batch, time)`, for JUDGE."""
@@ -167,7 +176,8 @@ class Voices:
             count = own.shape[1] - 1
             nats = np.zeros((batch, count if mode == JUDGE else 0))
             chance = np.zeros((batch, count), np.float32)
-            self.run(own, labels, chance, np.zeros(1, np.float32), rows, mode, nats)
+            none = np.zeros(1, np.float32)
+            self.run(own, labels, chance, none, none, rows, mode, nats)
             found.append(nats)
         return np.concatenate(found, axis=1)
 
@@ -177,6 +187,7 @@ class Voices:
         labels: np.ndarray,
         chance: np.ndarray,
         noise: np.ndarray,
+        swings: np.ndarray,
         controls: np.ndarray,
         mode: int,
         nats: np.ndarray,
@@ -186,7 +197,7 @@ class Voices:
         assert np.shares_memory(flat, frames), "what the kernel draws would be lost"
         kernel.run(
             engine.lanes, engine.shape, engine.weights, self.state, self.scratch, engine.pole,
-            flat, labels, chance, noise.reshape(-1), controls, mode, nats,
+            flat, labels, chance, noise.reshape(-1), swings.reshape(-1), controls, mode, nats,
         )  # fmt: skip
         self.last, self.label = frames[:, -1:].copy(), labels[:, -1:].copy()
 

@@ -26,8 +26,9 @@ def begin(shape, weights, state, scratch):
 
 @kept
 def run(
-    lanes, shape, weights, state, scratch, pole, frames, labels, chance, noise, controls, mode, nats
-):
+    lanes, shape, weights, state, scratch, pole, frames, labels, chance, noise, swings, controls,
+    mode, nats,
+):  # fmt: skip
     """Hears `frames[:, t]` for every t and, but for LISTEN, weighs or draws the one after.
 
     Args:
@@ -41,6 +42,7 @@ def run(
         labels: int64 (streams, time + 1), the frames' codes; filled in where they are -1.
         chance: float32 (streams, time) uniforms of the codes, for DRAW.
         noise: float32 flat [stream][time][2][bins], Student-t of scale 1, for DRAW.
+        swings: float32 flat [stream][time][bands], logistic of scale 1, for DRAW.
         controls: float32 (streams, 3), temperature, top-p and noisiness.
         mode: LISTEN, DRAW or JUDGE.
         nats: float64 (streams, time), log-densities of frames, for JUDGE.
@@ -76,4 +78,7 @@ def run(
             else:
                 far = s * time * size + t * size
                 waver(lanes, shape, scratch, s, controls[s, 2], noise, far, frames, after)
-                bring(lanes, shape, weights, scratch, s, controls[s, 2], frames, after)
+                away = (s * time + t) * shape.bands
+                bring(
+                    lanes, shape, weights, scratch, s, controls[s, 2], swings, away, frames, after
+                )

@@ -133,7 +133,7 @@ def weight_shapes(config: Any, embedding: int) -> dict[str, tuple[int, ...]]:
     dense("renderer/hidden_0", 2 * embedding + 3 * features, hidden)
     dense("renderer/hidden_1", hidden, hidden)
     dense("renderer/width", hidden, bins)
-    dense("renderer/tone", hidden, 4 * features)
+    dense("renderer/tone", hidden, 5 * features)
     found |= {"book": (codes, features), "mean": (features,), "deviation": (features,)}
     return {f"codes/{name}": shape for name, shape in found.items()}
 
@@ -186,12 +186,12 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
     pack.bias(padded(own["renderer/width/bias"], shape.bins))
     pack.matrix(padded(own["renderer/width/kernel"], hidden, shape.bins))
 
-    def quarters(values: np.ndarray) -> np.ndarray:  # (..., 4 * features), each quarter padded
-        found = [padded(part, shape.bands) for part in np.split(values, 4, axis=-1)]
+    def apart(values: np.ndarray) -> np.ndarray:  # (..., 5 * features), each fifth padded
+        found = [padded(part, shape.bands) for part in np.split(values, 5, axis=-1)]
         return np.concatenate(found, axis=-1)
 
-    pack.bias(quarters(own["renderer/tone/bias"]))
-    pack.matrix(padded(quarters(own["renderer/tone/kernel"]), hidden, 4 * shape.bands))
+    pack.bias(apart(own["renderer/tone/bias"]))
+    pack.matrix(padded(apart(own["renderer/tone/kernel"]), hidden, 5 * shape.bands))
 
     tiles = Packer(shape.width, "float32")
     tiles.matrix(padded(-2 * book.T, shape.bands, shape.choices))

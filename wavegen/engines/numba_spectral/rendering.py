@@ -27,6 +27,7 @@ from wavegen.engines.numba_spectral.hearing import by_coefficient, powers, relat
 from wavegen.engines.numba_spectral.weighing import through
 
 LOUDEST, FURTHEST, QUANTUM, DEGREES = 2.0, 5.0, 2**-15 / 12**0.5, 8.0  # as the model has them
+LEAST = 1e-7  # what is drawn from 0
 VARIANCE = 2 * DEGREES / (DEGREES - 2)
 
 
@@ -73,26 +74,29 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
     )  # fmt: skip
     b_at += bins
     at, s_at = through(
-        lanes, shape, weights, scratch, streams, two, hidden, 4 * bands,
-        Rows(weights.bias, b_at, 0), Rows(scratch.tone, 0, 4 * bands), at, s_at,
+        lanes, shape, weights, scratch, streams, two, hidden, 5 * bands,
+        Rows(weights.bias, b_at, 0), Rows(scratch.tone, 0, 5 * bands), at, s_at,
     )  # fmt: skip
     one_, half = splat(lanes, 1.0), splat(lanes, 0.5)
     for s in range(streams):
-        row, to, beyond = labels[s, t + 1] * bins, s * 2 * bins, s * 4 * bands + 3 * bands
+        row, to, beyond = labels[s, t + 1] * bins, s * 2 * bins, s * 5 * bands + 3 * bands
         for v in range(0, bands, width):  # what was a logarithm becomes the power to expect
             kind = load(lanes, weights.kinds, labels[s, t + 1] * bands + v)
             over = greater(load(lanes, scratch.tone, beyond + v), splat(lanes, -4.0))
             level = load(lanes, scratch.level, s * bands + v)
             power = exp(lanes, kind + smaller(over, splat(lanes, 4.0))) * level * level
             store(scratch.tone, beyond + v, power)
+            unsure = load(lanes, scratch.tone, beyond + bands + v) - one_
+            unsure = exp(lanes, smaller(greater(unsure, splat(lanes, -4.0)), one_))
+            store(scratch.tone, beyond + bands + v, unsure)
         for k in range(shape.channels * shape.half):
             # for now mean holds what draws it to the template, and how much louder it gets
-            scratch.mean[to + k] = by_coefficient(shape, weights, scratch.tone, s * 4 * bands, k)
+            scratch.mean[to + k] = by_coefficient(shape, weights, scratch.tone, s * 5 * bands, k)
             scratch.mean[to + bins + k] = by_coefficient(
-                shape, weights, scratch.tone, s * 4 * bands + bands, k
+                shape, weights, scratch.tone, s * 5 * bands + bands, k
             )
             scratch.towards[k] = by_coefficient(
-                shape, weights, scratch.tone, s * 4 * bands + 2 * bands, k
+                shape, weights, scratch.tone, s * 5 * bands + 2 * bands, k
             )
         for v in range(0, bins, width):
             base = load(lanes, weights.template, row + v)
@@ -140,10 +144,10 @@ def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
 
 
 @inlined
-def bring(lanes, shape, weights, scratch, s, noisiness, frames, to):
+def bring(lanes, shape, weights, scratch, s, noisiness, swings, away, frames, to):
     """Brings the bands of a drawn frame to the power to expect; see `Renderer.brought`."""
     bins, bands, at = shape.bins, shape.bands, s * shape.bands
-    beyond = s * 4 * bands + 3 * bands
+    beyond = s * 5 * bands + 3 * bands
     powers(shape, weights, frames, to, scratch.relative, at)
     least, most = splat(lanes, QUANTUM * QUANTUM), splat(lanes, FURTHEST)
     nearer = max(np.float32(1) - noisiness * noisiness, np.float32(0))
@@ -151,6 +155,8 @@ def bring(lanes, shape, weights, scratch, s, noisiness, frames, to):
     for v in range(0, bands, width_of(lanes)):
         power = load(lanes, scratch.relative, at + v) + least
         apart = log(lanes, (load(lanes, scratch.tone, beyond + v) + least) / power)
+        swing = load(lanes, swings, away + v) * load(lanes, scratch.tone, beyond + bands + v)
+        apart = fma(swing, splat(lanes, noisiness), apart)
         apart = smaller(greater(apart, splat(lanes, -FURTHEST)), most)
         store(scratch.relative, at + v, share * apart)
     for k in range(shape.channels * shape.half):

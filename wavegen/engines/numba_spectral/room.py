@@ -44,7 +44,7 @@ class Scratch(NamedTuple):
         one: float32 [stream][hidden], its first layer.
         two: float32 [stream][hidden], its second.
         width: float32 [stream][bins], of the renderer.
-        tone: float32 [stream][4 * bands], of the renderer.
+        tone: float32 [stream][5 * bands], of the renderer.
         turned: float32 [stream][2][bins], the last frame turned on.
         around: float32 [stream][bins], mean power of late around each coefficient.
         neighbours: float32 [3][half + 3 * width], of one channel, zeros on both sides: real and
@@ -103,7 +103,7 @@ def scratch(shape: Shape, config: Any, precision: str, count: int) -> Scratch:
         one=room(count * shape.hidden),
         two=room(count * shape.hidden),
         width=room(count * shape.bins),
-        tone=room(count * 4 * shape.bands),
+        tone=room(count * 5 * shape.bands),
         turned=room(count * 2 * shape.bins),
         around=room(count * shape.bins),
         neighbours=room(3 * (shape.half + 3 * shape.width)),
