@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy import fft
+from scipy import fft, sparse
 
 SECONDS = 0.24  # of a moment
 SHARE = 3  # a moment is heard together with the two before it
@@ -110,12 +110,13 @@ def mel_power(sound: np.ndarray, sample_rate: int) -> np.ndarray:
     size = fft.next_fast_len(4 * hop, real=True)  # 16 ms at 22.05 kHz are 353 samples, a prime
     spectrum = fft.rfft(frames * np.hanning(4 * hop).astype(np.float32), size, axis=-1)
     power = (np.square(spectrum.real) + np.square(spectrum.imag)).mean(axis=1)
-    return np.swapaxes(power @ mel_weights(sample_rate, size), 1, 2) / (4 * hop)
+    bands = mel_weights(sample_rate, size) @ power.reshape(-1, power.shape[-1]).T
+    return np.swapaxes(bands.reshape(-1, *power.shape[:2]), 0, 1) / (4 * hop)
 
 
 @functools.lru_cache(maxsize=8)
-def mel_weights(sample_rate: int, n_fft: int) -> np.ndarray:
-    """Returns float32 `(n_fft // 2 + 1, bands)`: triangles of equal area, even in mel.
+def mel_weights(sample_rate: int, n_fft: int) -> sparse.csr_array:
+    """Returns float32 `(bands, n_fft // 2 + 1)`: triangles of equal area, even in mel.
 
     Mel as in O'Shaughnessy 1987, "Speech Communication": 2595 log10(1 + f / 700).
     """
@@ -126,7 +127,7 @@ def mel_weights(sample_rate: int, n_fft: int) -> np.ndarray:
     width = np.maximum(np.diff(edges), sample_rate / n_fft)  # no triangle falls between two lines
     rising, falling = (at - edges[:-2]) / width[:-1], (edges[2:] - at) / width[1:]
     weights = np.maximum(np.minimum(rising, falling), 0.0)
-    return (weights / (weights.sum(axis=0) + 1e-9)).astype("float32")
+    return sparse.csr_array((weights / (weights.sum(axis=0) + 1e-9)).astype("float32").T)
 
 
 def flatness(sound: np.ndarray, sample_rate: int) -> np.ndarray:
