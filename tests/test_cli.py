@@ -89,8 +89,8 @@ def test_train_sample_score_runs_info(place, capsys):
     assert run("info", "a", seed) == 0
     out = capsys.readouterr().out
     assert "receptive field" in out and "11025 Hz" in out
-    assert run("info") == 0 and run("info", "--presets") == 0
-    assert "tensorflow" in capsys.readouterr().out
+    assert run("info") == 2 and run("info", "--presets") == 0
+    assert "fullband" in capsys.readouterr().out
 
 
 def save_untrained(place, **fields):

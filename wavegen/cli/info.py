@@ -1,22 +1,18 @@
-"""`wavegen info`: what a model, a recording or this installation is."""
+"""`wavegen info`: what a model or a recording is, and which presets there are."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
-from wavegen import __version__, audio, checkpoint, config
-from wavegen.cache import default_folder
+from wavegen import audio, checkpoint, config
 from wavegen.cli.display import Console, clock, large
 from wavegen.config import EMBEDDING
+from wavegen.errors import UsageError
 from wavegen.presets import PRESETS, from_preset
-
-PACKAGES = ["tensorflow", "keras", "jax", "numpy", "scipy", "librosa", "soundfile", "soxr", "numba"]
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -24,7 +20,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.presets:
         found = presets()
     elif not arguments.what:
-        found = [machine()]
+        raise UsageError("name a model, a run or a recording; wavegen doctor tells of this machine")
     else:
         found = [facts_of(what, arguments.runs) for what in arguments.what]
     if arguments.json:
@@ -37,17 +33,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         for one in found:
             console.table(["", ""], [[k, str(v)] for k, v in one.items()], to_stdout=True)
     return 0
-
-
-def machine() -> dict[str, Any]:
-    """Returns versions and folders of this installation."""
-    found: dict[str, Any] = {"wavegen": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found | {"platform": platform.platform(), "cache": str(default_folder())}
 
 
 def facts_of(what: str, runs: str) -> dict[str, Any]:

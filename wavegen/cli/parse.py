@@ -18,7 +18,8 @@ COMMANDS = {
     "sample": "continue a seed",
     "score": "how likely sound is under a model, beside honest baselines",
     "runs": "list the runs",
-    "info": "what a model, a recording or this installation is",
+    "info": "what a model or a recording is, and which presets there are",
+    "doctor": "what this machine has for wavegen, how fast it draws, and what to mend",
 }
 
 
@@ -204,11 +205,20 @@ def runs_flags(command: argparse.ArgumentParser) -> None:
 
 def info_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `info` takes."""
-    command.add_argument(
-        "what", nargs="*", help="runs, model files, recordings; none: this machine"
-    )
+    command.add_argument("what", nargs="*", help="runs, model files, recordings")
     command.add_argument("--presets", action="store_true", help="the table of presets")
     command.add_argument("--runs", default="runs", help="folder of the runs (runs)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def doctor_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `doctor` takes."""
+    command.add_argument(
+        "--self-test",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="draw for some seconds; the first time the engines are compiled",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -218,6 +228,7 @@ FLAGS = {
     "score": score_flags,
     "runs": runs_flags,
     "info": info_flags,
+    "doctor": doctor_flags,
 }
 
 
