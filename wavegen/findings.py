@@ -1,0 +1,246 @@
+"""What a recording is like: level, clipping, offset, silence, phase and how far up it truly goes.
+
+One pass over the sound, second by second, so that any length fits. Arrays in, findings out; which
+of them matter to training, `recording` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import fft
+
+from wavegen.errors import AudioError
+from wavegen.fingerprint import Fingerprinter
+from wavegen.levels import QUIET, Meter
+from wavegen.recording import CLIPPED, OFFSET, OVERSHOOT
+
+WINDOWS = 50  # a second: what is told apart as sound or silence
+SILENCE = 1e-3  # of the loudest sample: 60 dB below it nothing is heard beside it
+FRAMES = 4  # spectra a second
+FRAME_SECONDS = 0.08  # at least so long is one
+GROUP = 16 * FRAMES  # spectra of which a level counts that a tenth of them exceed: clicks do not
+FLOOR_DB = -150.0  # weaker is nothing
+DEPTH_DB = 100.0  # so far below the strongest tone nothing is heard
+WALL_DB = 14.0  # a fall by so much within a tenth of the frequency is no instrument's
+RINGING_DB = 8.0  # and behind it lies a floor no more uneven than this
+FULL = 0.9  # of half the sample rate: converters filter above it
+OPPOSED = -0.3  # correlation of two channels below which one of them is upside down
+LONG_SILENCE = 0.2  # share of a recording from which on it is worth a word
+LONG_PAUSE = 2.0  # seconds at either end that are
+FAINT_DB = -40.0  # peaks below this waste the bits of a recording
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in one recording.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: how many.
+        seconds: how long it lasts.
+        peak_db: greatest magnitude, dB of full scale; None where every sample is 0.
+        rms_db: root of the mean square without the offset, dB of full scale; None as above.
+        dc_offset: mean of each channel, full scale is 1.
+        clipped: share of the samples that stand at full scale, 0 .. 1.
+        silent: share of the time that is silent (60 dB below the loudest sample or below -80 dB).
+        silent_start: seconds before the first sound.
+        silent_end: seconds after the last sound.
+        bandwidth_hz: frequency above which there is nothing.
+        cut: it ends there as if cut off, below what the sample rate can hold: the recording was
+            resampled from a lower rate or was an MP3.
+        correlation: of the first two channels, -1 .. 1; None where there is one or one is silent.
+        fingerprint: uint32 a frame, see `fingerprint`.
+    """
+
+    sample_rate: int
+    channels: int
+    seconds: float
+    peak_db: float | None
+    rms_db: float | None
+    dc_offset: tuple[float, ...]
+    clipped: float
+    silent: float
+    silent_start: float
+    silent_end: float
+    bandwidth_hz: float
+    cut: bool
+    correlation: float | None
+    fingerprint: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def opposed(self) -> bool:
+        """Whether one of two channels is upside down."""
+        return self.correlation is not None and self.correlation < OPPOSED
+
+
+def examine(seconds: Iterable[np.ndarray], sample_rate: int, channels: int) -> Findings:
+    """Returns what is found in a sound.
+
+    Args:
+        seconds: the sound, float32 `(channels, sample_rate)` a second, the last one shorter.
+        sample_rate: Hz.
+        channels: of the sound.
+
+    Raises:
+        AudioError: there is none.
+    """
+    meter, spectrum = Meter(channels), Spectrum(sample_rate)
+    fingerprinter, products = Fingerprinter(sample_rate), np.zeros(3)
+    lows, highs, counts = [], [], []
+    for second in seconds:
+        meter.add(second)
+        spectrum.add(second)
+        fingerprinter.add(second)
+        if channels > 1:
+            left, right = second[:2]
+            products += left @ left, right @ right, left @ right
+        starts = np.arange(WINDOWS) * second.shape[1] // WINDOWS
+        starts = np.unique(starts)  # a last second may have fewer samples than windows
+        lows.append(np.minimum.reduceat(second, starts, axis=1))  # (channels, windows)
+        highs.append(np.maximum.reduceat(second, starts, axis=1))
+        counts.append(np.diff(np.append(starts, second.shape[1])))
+    levels = meter.levels()
+    if not levels.samples:
+        raise AudioError("contains no audio; record or export it again")
+    means = np.array(levels.means)
+    swing = np.maximum(
+        np.concatenate(highs, axis=1) - means[:, None],
+        means[:, None] - np.concatenate(lows, axis=1),
+    ).max(axis=0)  # (windows,): greatest magnitude of any channel without its offset
+    heard = swing >= max(QUIET, SILENCE * swing.max())
+    samples = np.concatenate(counts)
+    first, last = (int(heard.argmax()), int(heard[::-1].argmax())) if heard.any() else (0, 0)
+    bandwidth, cut = spectrum.bandwidth()
+    power = levels.rms**2 - float(np.mean(means**2))
+    return Findings(
+        sample_rate=sample_rate,
+        channels=channels,
+        seconds=levels.samples / sample_rate,
+        peak_db=decibels(levels.peak),
+        rms_db=decibels(max(power, 0.0) ** 0.5),
+        dc_offset=levels.means,
+        clipped=levels.clipped,
+        silent=float(samples[~heard].sum() / levels.samples),
+        silent_start=float(samples[:first].sum() / sample_rate),
+        silent_end=float(samples[len(samples) - last :].sum() / sample_rate),
+        bandwidth_hz=bandwidth,
+        cut=cut,
+        correlation=_correlation(products),
+        fingerprint=fingerprinter.finish(),
+    )
+
+
+def decibels(magnitude: float) -> float | None:
+    """Returns a magnitude in dB of full scale, None for 0."""
+    return float(20 * np.log10(magnitude)) if magnitude > 0 else None
+
+
+def _correlation(products: np.ndarray) -> float | None:
+    """Returns the correlation given sums of left^2, right^2 and left right."""
+    power = np.sqrt(products[0]) * np.sqrt(products[1])
+    if not power > 1e-4 * max(products[0], products[1]):  # one of them is silent
+        return None
+    return float(np.clip(products[2] / power, -1, 1))
+
+
+class Spectrum:
+    """The level that a recording reaches at each frequency, its loudest stretches counting."""
+
+    def __init__(self, sample_rate: int) -> None:
+        """Starts with nothing.
+
+        Args:
+            sample_rate: Hz.
+        """
+        self.sample_rate = sample_rate
+        self.size = 1 << int(np.ceil(np.log2(FRAME_SECONDS * sample_rate)))
+        self.window = np.hanning(self.size).astype(np.float32)
+        self.window *= 2 / self.window.sum()  # a tone then shows its amplitude
+        self.held: list[np.ndarray] = []  # power of the frames of one group
+        self.power = np.zeros(self.size // 2 + 1, np.float32)
+
+    def add(self, second: np.ndarray) -> None:
+        """Takes the next second in, `(channels, samples)`."""
+        samples = second.shape[1]
+        if samples < self.size:
+            if self.held or self.power.any():
+                return  # what is left over
+            second = np.pad(second, ((0, 0), (0, self.size - samples)))
+        starts = np.unique(np.linspace(0, second.shape[1] - self.size, FRAMES).astype(int))
+        frames = np.stack([second[:, start : start + self.size] for start in starts])
+        frames = frames - frames.mean(axis=-1, keepdims=True)
+        spectra = fft.rfft(frames * self.window)  # (frames, channels, bins)
+        self.held.extend((spectra.real**2 + spectra.imag**2).max(axis=1))
+        if len(self.held) >= GROUP:
+            self._close()
+
+    def _close(self) -> None:
+        if self.held:
+            group, self.held = np.quantile(np.stack(self.held), 0.9, axis=0), []
+            self.power = np.maximum(self.power, group)
+
+    def bandwidth(self) -> tuple[float, bool]:
+        """Returns (frequency in Hz above which there is nothing, whether it is a cut)."""
+        self._close()
+        level = np.maximum(10 * np.log10(np.maximum(self.power, 1e-30)), FLOOR_DB)
+        heard = np.flatnonzero(level > max(level.max() - DEPTH_DB, FLOOR_DB))
+        width = self.sample_rate / self.size
+        highest = float((heard[-1] + 1) * width) if len(heard) else 0.0
+        edge = self._wall(level)
+        if edge is None:
+            return min(highest, self.sample_rate / 2), False
+        return edge, edge < FULL * self.sample_rate / 2
+
+    def _wall(self, level: np.ndarray) -> float | None:
+        """Returns where a dense spectrum falls to a floor at once, in Hz, or None.
+
+        Filters of converters and encoders do that; what instruments and rooms do takes an octave.
+        """
+        width = self.sample_rate / self.size
+        best, found = WALL_DB, None
+        edges = np.arange(1000.0, 0.95 * self.sample_rate / 2, max(50.0, 2 * width))
+        for edge in edges:
+            below = level[int(0.88 * edge / width) : int(0.95 * edge / width)]
+            above = level[int(1.05 * edge / width) :]
+            if len(below) < 8 or len(above) < 8:
+                continue
+            dense = np.quantile(below, 0.2)  # tones with nothing between them are no noise
+            floor = np.quantile(above, 0.95)
+            near = np.median(above[: max(8, int(0.05 * edge / width))])
+            if dense - floor > best and near - np.median(above) < RINGING_DB:
+                best, found = dense - floor, float(edge)
+        return found
+
+
+def remarks(found: Findings) -> dict[str, str]:
+    """Returns what is doubtful about a recording, in a line each, by what it is about."""
+    said: dict[str, str] = {}
+    if found.opposed:
+        said["phase"] = (
+            f"its channels are out of phase (correlation {found.correlation:.2f}): one is upside "
+            "down and they cancel in mono"
+        )
+    offset = max(found.dc_offset, key=abs)
+    if abs(offset) > OFFSET:
+        said["offset"] = f"DC offset of {offset:.2f}"
+    if found.clipped >= CLIPPED:
+        said["clipped"] = f"clipped ({found.clipped:.1%} of its samples)"
+    if found.peak_db is not None and found.peak_db > 20 * np.log10(OVERSHOOT):
+        said["peak"] = f"peaks {found.peak_db:.1f} dB beyond full scale"
+    if found.peak_db is not None and found.peak_db < FAINT_DB:
+        said["faint"] = f"very quiet (peak {found.peak_db:.0f} dB)"
+    if found.cut:
+        said["cut"] = (
+            f"nothing above {found.bandwidth_hz / 1000:.1f} kHz though {found.sample_rate} Hz hold "
+            f"{found.sample_rate / 2000:.4g}: resampled from a lower rate, or once an MP3"
+        )
+    ends = [("begins", found.silent_start), ("ends", found.silent_end)]
+    pauses = [f"{verb} with {length:.1f} s" for verb, length in ends if length >= LONG_PAUSE]
+    if pauses:
+        said["ends"] = f"{' and '.join(pauses)} of silence"
+    if found.silent >= LONG_SILENCE:
+        said["silent"] = f"silent for {found.silent:.0%} of its time"
+    return said
