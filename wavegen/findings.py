@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import fft
+from scipy import fft, signal
 
 from wavegen.errors import AudioError
 from wavegen.fingerprint import Fingerprinter
@@ -22,10 +22,13 @@ SILENCE = 1e-3  # of the loudest sample: 60 dB below it nothing is heard beside 
 FRAMES = 4  # spectra a second
 FRAME_SECONDS = 0.08  # at least so long is one
 GROUP = 16 * FRAMES  # spectra of which a level counts that a tenth of them exceed: clicks do not
-FLOOR_DB = -150.0  # weaker is nothing
+FLOOR_DB = -118.0  # above what rounding to 16 bits leaves at one frequency
 DEPTH_DB = 100.0  # so far below the strongest tone nothing is heard
-WALL_DB = 14.0  # a fall by so much within a tenth of the frequency is no instrument's
-RINGING_DB = 8.0  # and behind it lies a floor no more uneven than this
+SMOOTH = 15  # bins of the spectrum in whose middle value chance is less
+WALL_DB = 12.0  # a fall by so much within a tenth of the frequency is no instrument's,
+STEEPER = 2.5  # unless it fell before, and more than so many times as fast
+TONAL_DB = 30.0  # between tones and what lies between them, where it is not dense
+LOWEST_CUT = 3000.0  # Hz: nobody records at a rate below twice that
 FULL = 0.9  # of half the sample rate: converters filter above it
 OPPOSED = -0.3  # correlation of two channels below which one of them is upside down
 LONG_SILENCE = 0.2  # share of a recording from which on it is worth a word
@@ -157,7 +160,7 @@ class Spectrum:
         """
         self.sample_rate = sample_rate
         self.size = 1 << int(np.ceil(np.log2(FRAME_SECONDS * sample_rate)))
-        self.window = np.hanning(self.size).astype(np.float32)
+        self.window = signal.windows.blackmanharris(self.size).astype(np.float32)
         self.window *= 2 / self.window.sum()  # a tone then shows its amplitude
         self.held: list[np.ndarray] = []  # power of the frames of one group
         self.power = np.zeros(self.size // 2 + 1, np.float32)
@@ -185,34 +188,44 @@ class Spectrum:
     def bandwidth(self) -> tuple[float, bool]:
         """Returns (frequency in Hz above which there is nothing, whether it is a cut)."""
         self._close()
-        level = np.maximum(10 * np.log10(np.maximum(self.power, 1e-30)), FLOOR_DB)
-        heard = np.flatnonzero(level > max(level.max() - DEPTH_DB, FLOOR_DB))
         width = self.sample_rate / self.size
-        highest = float((heard[-1] + 1) * width) if len(heard) else 0.0
-        edge = self._wall(level)
-        if edge is None:
-            return min(highest, self.sample_rate / 2), False
-        return edge, edge < FULL * self.sample_rate / 2
+        level = 10 * np.log10(np.maximum(self.power, 1e-15))
+        smooth = signal.medfilt(level, SMOOTH)
+        edge = self._wall(level, smooth)
+        if edge is not None:
+            return edge, edge < FULL * self.sample_rate / 2
+        heard = np.flatnonzero(level > max(level.max() - DEPTH_DB, FLOOR_DB))
+        highest = (heard[-1] + 1) * width if len(heard) else 0.0
+        return float(min(highest, self.sample_rate / 2)), False
 
-    def _wall(self, level: np.ndarray) -> float | None:
+    def _wall(self, level: np.ndarray, smooth: np.ndarray) -> float | None:
         """Returns where a dense spectrum falls to a floor at once, in Hz, or None.
 
-        Filters of converters and encoders do that; what instruments and rooms do takes an octave.
+        Filters of converters and encoders do that. What instruments and rooms do goes on as it
+        began, and tones with nothing between them are no dense spectrum.
         """
-        width = self.sample_rate / self.size
-        best, found = WALL_DB, None
-        edges = np.arange(1000.0, 0.95 * self.sample_rate / 2, max(50.0, 2 * width))
-        for edge in edges:
-            below = level[int(0.88 * edge / width) : int(0.95 * edge / width)]
-            above = level[int(1.05 * edge / width) :]
-            if len(below) < 8 or len(above) < 8:
-                continue
-            dense = np.quantile(below, 0.2)  # tones with nothing between them are no noise
-            floor = np.quantile(above, 0.95)
-            near = np.median(above[: max(8, int(0.05 * edge / width))])
-            if dense - floor > best and near - np.median(above) < RINGING_DB:
-                best, found = dense - floor, float(edge)
-        return found
+
+        def part(start: float, stop: float) -> slice:
+            bins = self.size / self.sample_rate  # a Hz
+            return slice(int(start * bins), int(stop * bins))
+
+        nyquist, deepest, found = self.sample_rate / 2, 0.0, None
+        for edge in np.arange(LOWEST_CUT, 0.95 * nyquist, 50.0):
+            before, below = part(0.76 * edge, 0.82 * edge), part(0.88 * edge, 0.95 * edge)
+            dense = np.quantile(smooth[below], 0.2)
+            floor = max(
+                np.quantile(smooth[part(1.05 * edge, 1.15 * edge)], 0.8),
+                np.quantile(smooth[part(1.05 * edge, nyquist)], 0.95),
+            )
+            slope = max(np.quantile(smooth[before], 0.2) - dense, 0.0)
+            tonal = np.quantile(level[below], 0.9) - np.quantile(level[below], 0.1)
+            if dense - floor > max(WALL_DB + STEEPER * slope, deepest) and tonal < TONAL_DB:
+                deepest, found = dense - floor, (edge, (dense + floor) / 2)
+        if found is None:
+            return None
+        around = part(0.88 * found[0], 1.1 * found[0])
+        last = np.flatnonzero(smooth[around] > found[1])[-1]
+        return float((around.start + last + 1) * self.sample_rate / self.size)
 
 
 def remarks(found: Findings) -> dict[str, str]:
