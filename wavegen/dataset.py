@@ -8,20 +8,20 @@ full scale scaled back) happens while they are read; the cache keeps them as the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from wavegen import audio
+from wavegen import gate
 from wavegen.cache import Cache
 from wavegen.errors import AudioError, UsageError, shown
-from wavegen.listing import Listing, list_audio
-from wavegen.recording import Recording, check_length, judge
+from wavegen.gate import Progress, count
+from wavegen.listing import list_audio
+from wavegen.recording import Recording
 
 PARTS = ("train", "heldout")
 Paths = str | Path | Iterable[str | Path]
-Progress = Callable[[int, int, Path], None]
 
 LEAST_HELDOUT_SECONDS = 0.25  # a shorter held-out part judges nothing
 GAP_SHARE = 0.05  # the gap takes no more than this of a recording
@@ -132,14 +132,14 @@ class Dataset:
         rates = [recording.entry.source_sample_rate for recording in self.recordings]
         resampled = sum(rate != self.sample_rate for rate in rates)
         total = sum(recording.seconds for recording in self.recordings)
-        words = [f"{_count(len(rates), 'recording')}, {_duration(total)}"]
+        words = [f"{count(len(rates), 'recording')}, {spoken(total)}"]
         if resampled:
             words.append(f"{resampled} resampled to {self.sample_rate} Hz")
         if self.skipped:
-            words.append(f"{len(self.skipped)} of {_count(self.files, 'file')} skipped")
+            words.append(f"{len(self.skipped)} of {count(self.files, 'file')} skipped")
         if self.duplicates:
-            words.append(f"{_count(len(self.duplicates), 'duplicate')} left out")
-        return "; ".join([*words, f"{_duration(self.seconds('heldout'))} held out"])
+            words.append(f"{count(len(self.duplicates), 'duplicate')} left out")
+        return "; ".join([*words, f"{spoken(self.seconds('heldout'))} held out"])
 
 
 def load(
@@ -149,7 +149,7 @@ def load(
     channels: int,
     heldout: float = 0.1,
     gap_seconds: float = 1.0,
-    minimum_seconds: float = 0.5,
+    minimum_seconds: float = gate.MINIMUM_SECONDS,
     cache: Cache | str | Path | None = None,
     strict: bool = False,
     progress: Progress | None = None,
@@ -180,57 +180,25 @@ def load(
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     if not paths:
         raise UsageError("no recordings named; name a folder of WAV files")
-    listing = list_audio(paths)
-    files, skipped = len(listing.files) + len(listing.skipped), listing.skipped
-    if strict and skipped:
-        raise AudioError(f"{shown(skipped[0][0])}: {skipped[0][1]}")
-    cache = cache if isinstance(cache, Cache) else Cache(cache)
-    found: dict[str, Recording] = {}  # by the digest of the decoded sound
-    duplicates: list[tuple[Path, Path]] = []
-    for done, path in enumerate(listing.files, 1):
-        try:
-            entry = cache.find(path, sample_rate, channels)
-            if entry is None:
-                info = audio.info(path)  # refuses most bad files before they are hashed or decoded
-                check_length(path, info.frames, info.sample_rate, minimum_seconds)
-                entry = cache.decode(path, info, sample_rate, channels)
-            if entry.digest in found:
-                duplicates.append((path, found[entry.digest].path))
-            else:
-                found[entry.digest] = judge(path, entry, minimum_seconds)
-        except AudioError as error:
-            if strict:
-                raise
-            skipped.append((path, str(error).removeprefix(f"{shown(path)}: ")))
-        if progress:
-            progress(done, len(listing.files), path)
-    if not found:
-        raise AudioError(_nothing_usable(paths, listing, files))
-    dataset = Dataset(list(found.values()), sample_rate, channels, heldout, gap_seconds)
-    dataset.files, dataset.skipped, dataset.duplicates = files, skipped, duplicates
+    sifted = gate.sift(
+        list_audio(paths),
+        sample_rate=sample_rate,
+        channels=channels,
+        minimum_seconds=minimum_seconds,
+        cache=cache,
+        strict=strict,
+        progress=progress,
+    )
+    if not sifted.recordings:
+        raise AudioError(sifted.nothing_usable(paths))
+    dataset = Dataset(sifted.recordings, sample_rate, channels, heldout, gap_seconds)
+    dataset.files, dataset.skipped = sifted.files, sifted.skipped
+    dataset.duplicates = sifted.duplicates
     return dataset
 
 
-def _nothing_usable(paths: list[str | Path], listing: Listing, files: int) -> str:
-    """Returns the one line for when no recording is left."""
-    where = shown(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
-    if not files:
-        others = listing.others.total()
-        names = ", ".join(suffix or "no suffix" for suffix, _ in listing.others.most_common(3))
-        beside = f" (only {_count(others, 'other file')}: {names})" if others else ""
-        return f"{where}: no recordings found{beside}; put WAV files there"
-    path, reason = listing.skipped[0]
-    return (
-        f"{where}: no usable audio: {len(listing.skipped)} of {_count(files, 'file')} skipped,"
-        f" first: {shown(path)}: {reason}"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
+def spoken(seconds: float) -> str:
+    """Returns "3.2 s", "4.5 min" or "2.1 h" from seconds."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
