@@ -45,6 +45,7 @@ class Findings:
         channels: how many.
         seconds: how long it lasts.
         peak_db: greatest magnitude, dB of full scale; None where every sample is 0.
+        swing: greatest magnitude of any channel without its offset, full scale is 1.
         rms_db: root of the mean square without the offset, dB of full scale; None as above.
         dc_offset: mean of each channel, full scale is 1.
         clipped: share of the samples that stand at full scale, 0 .. 1.
@@ -62,6 +63,7 @@ class Findings:
     channels: int
     seconds: float
     peak_db: float | None
+    swing: float
     rms_db: float | None
     dc_offset: tuple[float, ...]
     clipped: float
@@ -123,6 +125,7 @@ def examine(seconds: Iterable[np.ndarray], sample_rate: int, channels: int) -> F
         channels=channels,
         seconds=levels.samples / sample_rate,
         peak_db=decibels(levels.peak),
+        swing=float(swing.max()),
         rms_db=decibels(max(power, 0.0) ** 0.5),
         dc_offset=levels.means,
         clipped=levels.clipped,

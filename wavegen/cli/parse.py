@@ -14,6 +14,7 @@ from wavegen.errors import UsageError
 from wavegen.presets import PRESETS
 
 COMMANDS = {
+    "check": "what is in the recordings, what training would leave out, and what to expect",
     "train": "learn from recordings, or continue to",
     "sample": "continue a seed",
     "score": "how likely sound is under a model, beside honest baselines",
@@ -59,6 +60,17 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("-v", "--verbose", action="store_true", help="tracebacks too")
         FLAGS[name](command)
     return top
+
+
+def check_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `check` takes."""
+    add = command.add_argument
+    add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
+    add("--arch", help="of the model to train: wavenet (default) or lstm")
+    add("--preset", help=f"of it: {', '.join(PRESETS['wavenet'])} (small)")
+    add("--fix", metavar="DIR", help="write copies with offset, phase, range and silence put right")
+    add("--strict", action="store_true", help="a recording that cannot be used is an error")
+    add("--json", action="store_true", help="print JSON, see docs/check.schema.json")
 
 
 def train_flags(command: argparse.ArgumentParser) -> None:
@@ -223,6 +235,7 @@ def doctor_flags(command: argparse.ArgumentParser) -> None:
 
 
 FLAGS = {
+    "check": check_flags,
     "train": train_flags,
     "sample": sample_flags,
     "score": score_flags,

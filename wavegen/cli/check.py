@@ -1,0 +1,192 @@
+"""`wavegen check`: what is in the recordings, before an hour is spent on them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavegen import advice, config, presets
+from wavegen.cli import fixing
+from wavegen.cli.display import Console, Live, clock
+from wavegen.dataset import spoken
+from wavegen.errors import AudioError, shown
+from wavegen.gate import Sifted, count
+from wavegen.listing import list_audio
+from wavegen.survey import Survey, survey
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Prints what was found; returns 0 if training would start.
+
+    Raises:
+        AudioError: nothing usable is there, or with `--strict` a file cannot be used: what `train`
+            would say.
+        OutputError: `--fix` cannot write, or would touch recordings.
+    """
+    family = config.family_name(arguments.arch or "wavenet")
+    preset = arguments.preset or "small"
+    model, _ = presets.from_preset(family, preset, {})
+    paths = [Path(path) for path in arguments.recordings]
+    if arguments.fix:
+        fixing.refuse(Path(arguments.fix), paths)
+    listing = list_audio(paths)
+    with console.live("listening") as live:
+        found, sifted = survey(
+            listing,
+            sample_rate=model.sample_rate,
+            channels=model.channels,
+            progress=Progress(live),
+        )
+    fixed = fixing.fix(found, paths, Path(arguments.fix), console) if arguments.fix else {}
+    if arguments.json:
+        rows = [facts(one) | {"fixed": written(fixed.get(one.path))} for one in found]
+        console.result(json.dumps(rows, indent=2))
+    else:
+        show(found, console)
+        summarize(found, sifted, model, preset, arguments, console)
+        for copy in fixed.values():
+            console.result(str(copy))
+    if not sifted.recordings:
+        raise AudioError(sifted.nothing_usable(paths))
+    if arguments.strict and sifted.skipped:
+        path, reason = sifted.skipped[0]
+        raise AudioError(f"{shown(path)}: {reason}")
+    return 0
+
+
+class Progress:
+    """Shows how far the listening is and how long it takes yet."""
+
+    def __init__(self, live: Live) -> None:
+        """Takes the line to show it on."""
+        self.live, self.began = live, time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        """Shows a share, 0 .. 1."""
+        left = (time.monotonic() - self.began) * (1 - share) / share if share else 0.0
+        self.live.update(share, f"{clock(left)} left")
+
+
+def facts(one: Survey) -> dict[str, Any]:
+    """Returns what `--json` says of a file; docs/check.schema.json describes it."""
+    info, found = one.info, one.findings
+
+    def known(value: Any, digits: int) -> Any:
+        return None if value is None else round(value, digits)
+
+    row: dict[str, Any] = {
+        "path": str(one.path),
+        "usable": not one.reason,
+        "reason": one.reason or None,
+        "warnings": list(one.warnings),
+        "duplicate_of": written(one.duplicate_of),
+        "near_duplicates": [str(path) for path in one.near_duplicates],
+        "container": info.container if info else None,
+        "subtype": info.subtype if info else None,
+        "sample_rate": info.sample_rate if info else None,
+        "channels": info.channels if info else None,
+    }
+    if found is None:
+        return row | dict.fromkeys(MEASURED)
+    values = (
+        known(found.seconds, 4),
+        known(found.peak_db, 2),
+        known(found.rms_db, 2),
+        known(found.clipped, 6),
+        [round(offset, 6) for offset in found.dc_offset],
+        round(found.bandwidth_hz),
+        found.cut,
+        known(found.silent, 4),
+        known(found.silent_start, 2),
+        known(found.silent_end, 2),
+        known(found.correlation, 4),
+        found.opposed,
+    )
+    return row | dict(zip(MEASURED, values, strict=True))
+
+
+MEASURED = ("seconds", "peak_db", "rms_db", "clipped", "dc_offset", "bandwidth_hz", "band_limited")
+MEASURED += ("silent", "silent_start", "silent_end", "correlation", "out_of_phase")
+
+
+def written(path: Path | None) -> str | None:
+    """Returns a path as JSON holds it."""
+    return None if path is None else str(path)
+
+
+def show(found: Sequence[Survey], console: Console) -> None:
+    """Prints the table, then what is dropped and what is doubtful, a line each."""
+    columns = ["file", "Hz", "ch", "length", "peak dB", "mean dB", "up to kHz", "silent", "use"]
+    console.table(columns, [cells(one) for one in found], to_stdout=True)
+    console.result("")
+    for one in found:
+        if one.reason:
+            console.result(f"dropped: {shown(one.path)}: {one.reason}")
+    for one in found:
+        for warning in one.warnings:
+            console.result(f"{shown(one.path)}: {warning}")
+
+
+def cells(one: Survey) -> list[str]:
+    """Returns one row of the table."""
+    info, found = one.info, one.findings
+    row = [shown(one.path), f"{info.sample_rate}" if info else "-"]
+    row.append(f"{info.channels}" if info else "-")
+    if found is None:
+        row += ["-"] * 5
+    else:
+        length = clock(found.seconds) if found.seconds >= 60 else f"{found.seconds:.1f} s"
+        row += [length, decibels(found.peak_db), decibels(found.rms_db)]
+        row += [f"{found.bandwidth_hz / 1000:.1f}", f"{found.silent:.0%}"]
+    return [*row, "no" if one.reason else "yes" if not one.warnings else "yes, see below"]
+
+
+def decibels(value: float | None) -> str:
+    """Returns a level for the table."""
+    return "-" if value is None else f"{value:.1f}"
+
+
+def summarize(
+    found: Sequence[Survey],
+    sifted: Sifted,
+    model: Any,
+    preset: str,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Prints how much there is, what to expect of it, and what to do next."""
+    heard = [one.findings for one in found if one.findings]
+    usable = sum(recording.seconds for recording in sifted.recordings)
+    words = [f"{len(sifted.recordings)} of {count(sifted.files, 'file')} usable"]
+    words.append(f"{spoken(usable)} of {spoken(sum(one.seconds for one in heard))}")
+    if sifted.skipped:
+        words.append(f"{len(sifted.skipped)} skipped")
+    if sifted.duplicates:
+        words.append(f"{count(len(sifted.duplicates), 'duplicate')} left out")
+    near = sum(bool(one.near_duplicates) for one in found)
+    if near:
+        words.append(f"{near} hold a performance that another holds too")
+    console.result("; ".join(words))
+    if not sifted.recordings:
+        return
+    taken = [one.findings for one in found if one.findings and not one.reason]
+    order = sorted(taken, key=lambda one: one.bandwidth_hz)
+    middle = np.searchsorted(np.cumsum([one.seconds for one in order]), usable / 2)
+    most = order[min(int(middle), len(order) - 1)].bandwidth_hz if order else 0.0
+    advised = advice.advise(usable, most, model, preset)
+    console.result(f"what to expect of so much: {advised.expectation}")
+    flags = f" --arch {arguments.arch}" if arguments.arch else ""
+    flags += f" --preset {advised.preset}" if advised.preset != "small" else ""
+    where = " ".join(shown(path) for path in arguments.recordings)
+    minutes = round(advised.seconds / 60)
+    console.result(
+        f"try: python -m wavegen train {where}{flags} --for {minutes}m   (on two CPU cores)"
+    )
+    if advised.remark:
+        console.result(advised.remark)

@@ -1,0 +1,88 @@
+"""`wavegen check --fix DIR`: corrected copies, beside the recordings and never over anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wavegen import audio
+from wavegen.cli.display import Console
+from wavegen.correction import corrected, correction_of
+from wavegen.errors import OutputError, shown
+from wavegen.survey import Survey
+
+SUBTYPES = {"PCM_16": "PCM_16", "PCM_24": "PCM_24"}  # of a WAV; others become float
+
+
+def refuse(folder: Path, roots: Sequence[Path]) -> None:
+    """Raises OutputError where copies may not go: among the recordings, or where no folder can be.
+
+    Args:
+        folder: what `--fix` names.
+        roots: the files and folders of the recordings.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{shown(folder)}: is no folder; choose another --fix")
+    for root in roots:
+        home = root if root.is_dir() else root.parent
+        inside = root.is_dir() and home.resolve() in folder.resolve().parents
+        if folder.resolve() == home.resolve() or inside:
+            raise OutputError(
+                f"{shown(folder)}: lies among the recordings, copies would be heard twice; choose "
+                "another --fix"
+            )
+
+
+def fix(
+    found: Sequence[Survey], roots: Sequence[Path], folder: Path, console: Console
+) -> dict[Path, Path]:
+    """Writes a corrected copy of every usable recording in which something can be put right.
+
+    Args:
+        found: the files.
+        roots: what they were found in; their folders are made again below `folder`.
+        folder: where to write.
+        console: says what was done.
+
+    Returns:
+        The copies by their recordings.
+
+    Raises:
+        OutputError: a copy exists already, or cannot be written.
+    """
+    plans = []
+    for one in found:
+        if one.findings and one.info and not one.reason:
+            correction = correction_of(one.findings)
+            if correction.words:
+                plans.append((one, correction, folder / _place(one.path, roots)))
+    taken: set[Path] = set()
+    for _, _, target in plans:  # before anything is written
+        if target.exists() or target in taken:
+            raise OutputError(f"{shown(target)}: exists; choose an empty folder for --fix")
+        taken.add(target)
+    copies = {}
+    for one, correction, target in plans:
+        assert one.info
+        rate, channels = one.info.sample_rate, one.info.channels
+        subtype = SUBTYPES.get(one.info.subtype, "FLOAT")
+        if target.suffix.lower() == ".flac" and subtype == "FLOAT":
+            subtype = "PCM_24"
+        known = audio.metadata(one.path)
+        with audio.Writer(target, rate, channels, subtype=subtype, metadata=known) as writer:
+            blocks = audio.blocks(one.path, block_frames=rate)
+            for part in corrected(blocks, correction):
+                writer.write(part)
+        copies[one.path] = target
+        console.note(f"{shown(one.path)}: {', '.join(correction.words)}")
+    if not copies:
+        console.note("nothing that can be put right: no copies written")
+    return copies
+
+
+def _place(path: Path, roots: Sequence[Path]) -> Path:
+    """Returns where below the folder a copy goes."""
+    root = next((root for root in roots if root.is_dir() and path.is_relative_to(root)), None)
+    place = path.relative_to(root) if root else Path(path.name)
+    writable = path.suffix.lower() in (".wav", ".flac")
+    return place if writable else place.with_name(f"{place.name}.wav")
