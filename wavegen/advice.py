@@ -15,8 +15,8 @@ EXPECTATIONS = (
     (3600.0, "texture and gestures with some variety, short phrases; no form"),
     (math.inf, "varied texture and short phrases; form over more than seconds stays out of reach"),
 )
-# Seconds of sound that two CPU cores learn from in a second, and the passes after which twice as many
-# bring little (8 minutes of piano, wavenet small: 1.485 bits after ten, 1.470 after twenty).
+# Seconds of sound that two CPU cores learn from in a second, and the passes after which twice as
+# many bring little (8 minutes of piano, wavenet small: 1.485 bits after ten, 1.470 after twenty).
 PACE = {"wavenet": 3.8, "spectral_lstm": 58.0}
 PASSES = {"wavenet": 10.0, "spectral_lstm": 40.0}
 USUAL = 20 * 60.0  # seconds of training, where neither so much nor so little sound says otherwise

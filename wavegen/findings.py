@@ -23,6 +23,7 @@ FRAMES = 4  # spectra a second
 FRAME_SECONDS = 0.08  # at least so long is one
 GROUP = 16 * FRAMES  # spectra of which a level counts that a tenth of them exceed: clicks do not
 FLOOR_DB = -118.0  # above what rounding to 16 bits leaves at one frequency
+NOTHING_DB = -90.0  # at one frequency: behind a cut there is no more than dither or aliases
 DEPTH_DB = 100.0  # so far below the strongest tone nothing is heard
 SMOOTH = 15  # bins of the spectrum in whose middle value chance is less
 WALL_DB = 12.0  # a fall by so much within a tenth of the frequency is no instrument's,
@@ -166,19 +167,21 @@ class Spectrum:
         self.window = signal.windows.blackmanharris(self.size).astype(np.float32)
         self.window *= 2 / self.window.sum()  # a tone then shows its amplitude
         self.held: list[np.ndarray] = []  # power of the frames of one group
+        self.frames = 0
         self.power = np.zeros(self.size // 2 + 1, np.float32)
 
     def add(self, second: np.ndarray) -> None:
         """Takes the next second in, `(channels, samples)`."""
         samples = second.shape[1]
         if samples < self.size:
-            if self.held or self.power.any():
+            if self.frames:
                 return  # what is left over
             second = np.pad(second, ((0, 0), (0, self.size - samples)))
         starts = np.unique(np.linspace(0, second.shape[1] - self.size, FRAMES).astype(int))
         frames = np.stack([second[:, start : start + self.size] for start in starts])
         frames = frames - frames.mean(axis=-1, keepdims=True)
         spectra = fft.rfft(frames * self.window)  # (frames, channels, bins)
+        self.frames += len(starts)
         self.held.extend((spectra.real**2 + spectra.imag**2).max(axis=1))
         if len(self.held) >= GROUP:
             self._close()
@@ -194,7 +197,7 @@ class Spectrum:
         width = self.sample_rate / self.size
         level = 10 * np.log10(np.maximum(self.power, 1e-15))
         smooth = signal.medfilt(level, SMOOTH)
-        edge = self._wall(level, smooth)
+        edge = self._wall(level, smooth) if self.frames >= FRAMES else None
         if edge is not None:
             return edge, edge < FULL * self.sample_rate / 2
         heard = np.flatnonzero(level > max(level.max() - DEPTH_DB, FLOOR_DB))
@@ -222,7 +225,9 @@ class Spectrum:
             )
             slope = max(np.quantile(smooth[before], 0.2) - dense, 0.0)
             tonal = np.quantile(level[below], 0.9) - np.quantile(level[below], 0.1)
-            if dense - floor > max(WALL_DB + STEEPER * slope, deepest) and tonal < TONAL_DB:
+            if floor > NOTHING_DB or tonal > TONAL_DB:
+                continue
+            if dense - floor > max(WALL_DB + STEEPER * slope, deepest):
                 deepest, found = dense - floor, (edge, (dense + floor) / 2)
         if found is None:
             return None
@@ -246,12 +251,13 @@ def remarks(found: Findings) -> dict[str, str]:
         said["clipped"] = f"clipped ({found.clipped:.1%} of its samples)"
     if found.peak_db is not None and found.peak_db > 20 * np.log10(OVERSHOOT):
         said["peak"] = f"peaks {found.peak_db:.1f} dB beyond full scale"
-    if found.peak_db is not None and found.peak_db < FAINT_DB:
+    if found.peak_db is not None and 20 * np.log10(QUIET) < found.peak_db < FAINT_DB:
         said["faint"] = f"very quiet (peak {found.peak_db:.0f} dB)"
     if found.cut:
         said["cut"] = (
-            f"nothing above {found.bandwidth_hz / 1000:.1f} kHz though {found.sample_rate} Hz hold "
-            f"{found.sample_rate / 2000:.4g}: resampled from a lower rate, or once an MP3"
+            f"nothing above {found.bandwidth_hz / 1000:.1f} kHz, of the "
+            f"{found.sample_rate / 2000:.4g} that {found.sample_rate} Hz could hold: an MP3, or "
+            "resampled from a lower rate"
         )
     ends = [("begins", found.silent_start), ("ends", found.silent_end)]
     pauses = [f"{verb} with {length:.1f} s" for verb, length in ends if length >= LONG_PAUSE]

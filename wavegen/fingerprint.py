@@ -103,7 +103,7 @@ def matches(fingerprints: Sequence[np.ndarray]) -> list[Match]:
     Args:
         fingerprints: of the recordings, as `Fingerprinter` makes them.
     """
-    found = {}
+    found: dict[tuple[int, int], tuple[float, int]] = {}
     for first, second, shift in _candidates(fingerprints):
         a, b = fingerprints[first], fingerprints[second]
         share, exact = max(

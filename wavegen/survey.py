@@ -68,7 +68,7 @@ def survey(
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         try:
-            looks: dict[Path, Future] = {
+            looks: dict[Path, Future[_Look]] = {
                 path: pool.submit(_look, path, stop, pace) for path in listing.files
             }
             sifted = gate.sift(
@@ -86,43 +86,52 @@ def survey(
     taken = {recording.path: recording for recording in sifted.recordings}
     found = []
     for path in [*listing.files, *(path for path, _ in listing.skipped)]:
-        info, one = heard.get(path, (None, None))
+        look = heard.get(path, _Look())
         twin, reason = twins.get(path), reasons.get(path, "")
         if twin:
             reason = f"the same recording as {shown(twin)}: counted once"
-        warnings = _warnings(info, one, taken.get(path))
-        found.append(Survey(path, reason, warnings, twin, (), info, one))
+        warnings = _warnings(look, reason, taken.get(path))
+        found.append(Survey(path, reason, warnings, twin, (), look.info, look.findings))
     return _paired(found), sifted
 
 
-def _look(
-    path: Path, stop: threading.Event, pace: _Pace
-) -> tuple[audio.Info | None, Findings | None]:
-    """Returns what a file's header says and what its sound is like, as far as can be told."""
-    info = None
-    with contextlib.suppress(AudioError):  # what is wrong with it, the gate says
-        info = audio.info(path)
+@dataclass
+class _Look:
+    """What a file's header says, what its sound is like, and why there is no more of either."""
 
-        def seconds() -> Iterator[np.ndarray]:
-            done = 0
-            for block in audio.blocks(path, block_frames=info.sample_rate):
-                if stop.is_set():
-                    return
-                done += block.shape[1]
-                pace.passed(path, min(done / info.frames, 1.0), 1)
-                yield block
-
-        return info, findings.examine(seconds(), info.sample_rate, info.channels)
-    return info, None
+    info: audio.Info | None = None
+    findings: Findings | None = None
+    error: str = ""
 
 
-def _warnings(
-    info: audio.Info | None, found: Findings | None, recording: Recording | None
-) -> tuple[str, ...]:
+def _look(path: Path, stop: threading.Event, pace: _Pace) -> _Look:
+    """Returns what can be told of a file without training's rules."""
+    look = _Look()
+
+    def seconds(info: audio.Info) -> Iterator[np.ndarray]:
+        done = 0
+        for block in audio.blocks(path, block_frames=info.sample_rate):
+            if stop.is_set():
+                return
+            done += block.shape[1]
+            pace.passed(path, min(done / info.frames, 1.0), 1)
+            yield block
+
+    try:
+        look.info = info = audio.info(path)
+        look.findings = findings.examine(seconds(info), info.sample_rate, info.channels)
+    except AudioError as error:
+        look.error = str(error).removeprefix(f"{shown(path)}: ")
+    pace.passed(path, 1.0, 1)
+    return look
+
+
+def _warnings(look: _Look, reason: str, recording: Recording | None) -> tuple[str, ...]:
     """Returns what training says about a recording, and what it would not notice."""
-    remarks = findings.remarks(found) if found else {}
+    remarks = findings.remarks(look.findings) if look.findings else {}
     if recording is None:
-        return (*(info.warnings if info else ()), *remarks.values())
+        more = [look.error] if look.info and look.error and look.error != reason else []
+        return (*(look.info.warnings if look.info else ()), *more, *remarks.values())
     said = {
         "phase": recording.entry.antiphase,
         "offset": bool(recording.offsets),
@@ -134,6 +143,7 @@ def _warnings(
 
 def _paired(found: list[Survey]) -> list[Survey]:
     """Returns the same with near duplicates named on both sides; the later one is warned about."""
+    places = {one.path: number for number, one in enumerate(found)}
     numbers = [n for n, one in enumerate(found) if one.findings and not one.reason]
     prints = [one.findings.fingerprint for n in numbers if (one := found[n]).findings]
     for match in fingerprint.matches(prints):
@@ -141,11 +151,15 @@ def _paired(found: list[Survey]) -> list[Survey]:
         for here, there in ((first, second), (second, first)):
             near = (*found[here].near_duplicates, found[there].path)
             found[here] = replace(found[here], near_duplicates=near)
-        warning = (
-            f"the same performance as {shown(found[first].path)} ({match.share:.0%} of the shorter "
-            "one): it counts twice, and training hears what is held out of the other"
-        )
-        found[second] = replace(found[second], warnings=(*found[second].warnings, warning))
+    for here, one in enumerate(found):
+        before = [path for path in one.near_duplicates if places[path] < here]
+        if before:
+            others = f" and {len(before) - 1} more" if len(before) > 1 else ""
+            warning = (
+                f"the same performance as {shown(before[0])}{others}: it counts twice, and "
+                "training hears what is held out of the other"
+            )
+            found[here] = replace(one, warnings=(*one.warnings, warning))
     return found
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from wavegen.cli import fixing
 from wavegen.cli.display import Console, Live, clock
 from wavegen.dataset import spoken
 from wavegen.errors import AudioError, shown
+from wavegen.findings import Findings
 from wavegen.gate import Sifted, count
 from wavegen.listing import list_audio
 from wavegen.survey import Survey, survey
@@ -60,6 +62,27 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def rounded(value: float | None, digits: int) -> float | None:
+    """Returns a number as JSON holds it."""
+    return None if value is None else round(value, digits)
+
+
+MEASURED: dict[str, Callable[[Findings], Any]] = {
+    "seconds": lambda found: rounded(found.seconds, 4),
+    "peak_db": lambda found: rounded(found.peak_db, 2),
+    "rms_db": lambda found: rounded(found.rms_db, 2),
+    "clipped": lambda found: rounded(found.clipped, 6),
+    "dc_offset": lambda found: [round(offset, 6) for offset in found.dc_offset],
+    "bandwidth_hz": lambda found: round(found.bandwidth_hz),
+    "band_limited": lambda found: found.cut,
+    "silent": lambda found: rounded(found.silent, 4),
+    "silent_start": lambda found: rounded(found.silent_start, 2),
+    "silent_end": lambda found: rounded(found.silent_end, 2),
+    "correlation": lambda found: rounded(found.correlation, 4),
+    "out_of_phase": lambda found: found.opposed,
+}
+
+
 class Progress:
     """Shows how far the listening is and how long it takes yet."""
 
@@ -76,10 +99,6 @@ class Progress:
 def facts(one: Survey) -> dict[str, Any]:
     """Returns what `--json` says of a file; docs/check.schema.json describes it."""
     info, found = one.info, one.findings
-
-    def known(value: Any, digits: int) -> Any:
-        return None if value is None else round(value, digits)
-
     row: dict[str, Any] = {
         "path": str(one.path),
         "usable": not one.reason,
@@ -92,27 +111,7 @@ def facts(one: Survey) -> dict[str, Any]:
         "sample_rate": info.sample_rate if info else None,
         "channels": info.channels if info else None,
     }
-    if found is None:
-        return row | dict.fromkeys(MEASURED)
-    values = (
-        known(found.seconds, 4),
-        known(found.peak_db, 2),
-        known(found.rms_db, 2),
-        known(found.clipped, 6),
-        [round(offset, 6) for offset in found.dc_offset],
-        round(found.bandwidth_hz),
-        found.cut,
-        known(found.silent, 4),
-        known(found.silent_start, 2),
-        known(found.silent_end, 2),
-        known(found.correlation, 4),
-        found.opposed,
-    )
-    return row | dict(zip(MEASURED, values, strict=True))
-
-
-MEASURED = ("seconds", "peak_db", "rms_db", "clipped", "dc_offset", "bandwidth_hz", "band_limited")
-MEASURED += ("silent", "silent_start", "silent_end", "correlation", "out_of_phase")
+    return row | {name: measure(found) if found else None for name, measure in MEASURED.items()}
 
 
 def written(path: Path | None) -> str | None:
@@ -122,7 +121,7 @@ def written(path: Path | None) -> str | None:
 
 def show(found: Sequence[Survey], console: Console) -> None:
     """Prints the table, then what is dropped and what is doubtful, a line each."""
-    columns = ["file", "Hz", "ch", "length", "peak dB", "mean dB", "up to kHz", "silent", "use"]
+    columns = ["file", "rate", "ch", "length", "dB", "kHz", "silent", "use"]
     console.table(columns, [cells(one) for one in found], to_stdout=True)
     console.result("")
     for one in found:
@@ -139,17 +138,12 @@ def cells(one: Survey) -> list[str]:
     row = [shown(one.path), f"{info.sample_rate}" if info else "-"]
     row.append(f"{info.channels}" if info else "-")
     if found is None:
-        row += ["-"] * 5
+        row += ["-"] * 4
     else:
         length = clock(found.seconds) if found.seconds >= 60 else f"{found.seconds:.1f} s"
-        row += [length, decibels(found.peak_db), decibels(found.rms_db)]
+        row += [length, "-" if found.peak_db is None else f"{found.peak_db:.1f}"]
         row += [f"{found.bandwidth_hz / 1000:.1f}", f"{found.silent:.0%}"]
-    return [*row, "no" if one.reason else "yes" if not one.warnings else "yes, see below"]
-
-
-def decibels(value: float | None) -> str:
-    """Returns a level for the table."""
-    return "-" if value is None else f"{value:.1f}"
+    return [*row, "no" if one.reason else "note" if one.warnings else "yes"]
 
 
 def summarize(
@@ -183,7 +177,7 @@ def summarize(
     console.result(f"what to expect of so much: {advised.expectation}")
     flags = f" --arch {arguments.arch}" if arguments.arch else ""
     flags += f" --preset {advised.preset}" if advised.preset != "small" else ""
-    where = " ".join(shown(path) for path in arguments.recordings)
+    where = " ".join(shlex.quote(shown(path)) for path in arguments.recordings)
     minutes = round(advised.seconds / 60)
     console.result(
         f"try: python -m wavegen train {where}{flags} --for {minutes}m   (on two CPU cores)"
