@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavegen.findings import LONG_PAUSE, Findings
+from wavegen.levels import FULL_SCALE
 from wavegen.recording import OFFSET
 
 KEPT_SECONDS = 0.25  # of silence at either end, so that no attack or tail is cut
@@ -42,7 +43,8 @@ def correction_of(found: Findings) -> Correction:
         words.append("DC offset removed")
     if found.opposed:
         words.append("second channel inverted")
-    scale = min(1.0, 1 / found.swing) if found.swing > 1 else 1.0
+    peak = found.swing if offsets else found.peak
+    scale = 1 / peak if peak > FULL_SCALE[1] else 1.0
     if scale < 1:
         words.append("scaled to full scale")
     rate, samples = found.sample_rate, round(found.seconds * found.sample_rate)

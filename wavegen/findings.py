@@ -22,7 +22,7 @@ SILENCE = 1e-3  # of the loudest sample: 60 dB below it nothing is heard beside 
 OPPOSED = -0.5  # correlation of two channels below which one of them is upside down
 LONG_SILENCE = 0.2  # share of a recording from which on it is worth a word
 LONG_PAUSE = 2.0  # seconds at either end that are
-FAINT_DB = -40.0  # peaks below this waste the bits of a recording
+FAINT = 0.01  # -40 dB: a peak below wastes the bits of a recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Findings:
         sample_rate: Hz.
         channels: how many.
         seconds: how long it lasts.
-        peak_db: greatest magnitude, dB of full scale; None where every sample is 0.
-        swing: greatest magnitude of any channel without its offset, full scale is 1.
-        rms_db: root of the mean square without the offset, dB of full scale; None as above.
+        peak: greatest magnitude, full scale is 1.
+        swing: greatest magnitude of any channel without its offset.
+        rms: root of the mean square over all channels without their offsets.
         dc_offset: mean of each channel, full scale is 1.
         clipped: share of the samples that stand at full scale, 0 .. 1.
         silent: share of the time that is silent (60 dB below the loudest sample or below -80 dB).
@@ -51,9 +51,9 @@ class Findings:
     sample_rate: int
     channels: int
     seconds: float
-    peak_db: float | None
+    peak: float
     swing: float
-    rms_db: float | None
+    rms: float
     dc_offset: tuple[float, ...]
     clipped: float
     silent: float
@@ -63,6 +63,16 @@ class Findings:
     cut: bool
     correlation: float | None
     fingerprint: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def peak_db(self) -> float | None:
+        """The peak in dB of full scale; None where every sample is 0."""
+        return decibels(self.peak)
+
+    @property
+    def rms_db(self) -> float | None:
+        """The root of the mean square in dB of full scale; None where nothing moves."""
+        return decibels(self.rms)
 
     @property
     def opposed(self) -> bool:
@@ -91,31 +101,30 @@ def examine(seconds: Iterable[np.ndarray], sample_rate: int, channels: int) -> F
         if channels > 1:
             left, right = second[:2]
             products += left @ left, right @ right, left @ right
-        starts = np.arange(WINDOWS) * second.shape[1] // WINDOWS
-        starts = np.unique(starts)  # a last second may have fewer samples than windows
+        length = second.shape[1]
+        windows = max(1, WINDOWS * length // sample_rate)
+        starts = np.arange(windows) * length // windows
         lows.append(np.minimum.reduceat(second, starts, axis=1))  # (channels, windows)
         highs.append(np.maximum.reduceat(second, starts, axis=1))
-        counts.append(np.diff(np.append(starts, second.shape[1])))
+        counts.append(np.diff(np.append(starts, length)))
     levels = meter.levels()
     if not levels.samples:
         raise AudioError("contains no audio; record or export it again")
-    means = np.array(levels.means)
-    swing = np.maximum(
-        np.concatenate(highs, axis=1) - means[:, None],
-        means[:, None] - np.concatenate(lows, axis=1),
-    ).max(axis=0)  # (windows,): greatest magnitude of any channel without its offset
-    heard = swing >= max(QUIET, SILENCE * swing.max())
+    # Half of what lies between the extremes: an offset is no sound, wherever it comes from.
+    swing = (np.concatenate(highs, axis=1) - np.concatenate(lows, axis=1)).max(axis=0) / 2
+    heard = swing >= max(QUIET, SILENCE * swing.max())  # (windows,)
     samples = np.concatenate(counts)
     first, last = (int(heard.argmax()), int(heard[::-1].argmax())) if heard.any() else (0, 0)
     bandwidth, cut = spectrum.bandwidth()
+    means = np.array(levels.means)
     power = levels.rms**2 - float(np.mean(means**2))
     return Findings(
         sample_rate=sample_rate,
         channels=channels,
         seconds=levels.samples / sample_rate,
-        peak_db=decibels(levels.peak),
-        swing=float(swing.max()),
-        rms_db=decibels(max(power, 0.0) ** 0.5),
+        peak=levels.peak,
+        swing=float(max((levels.highs - means).max(), (means - levels.lows).max())),
+        rms=max(power, 0.0) ** 0.5,
         dc_offset=levels.means,
         clipped=levels.clipped,
         silent=float(samples[~heard].sum() / levels.samples),
@@ -154,9 +163,9 @@ def remarks(found: Findings) -> dict[str, str]:
         said["offset"] = f"DC offset of {offset:.2f}"
     if found.clipped >= CLIPPED:
         said["clipped"] = f"clipped ({found.clipped:.1%} of its samples)"
-    if found.peak_db is not None and found.peak_db > 20 * np.log10(OVERSHOOT):
+    if found.peak > OVERSHOOT:
         said["peak"] = f"peaks {found.peak_db:.1f} dB beyond full scale"
-    if found.peak_db is not None and 20 * np.log10(QUIET) < found.peak_db < FAINT_DB:
+    if QUIET < found.peak < FAINT:
         said["faint"] = f"very quiet (peak {found.peak_db:.0f} dB)"
     if found.cut:
         said["cut"] = (
