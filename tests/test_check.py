@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +16,6 @@ from conftest import tune
 
 from wavegen import audio, cli, dataset, survey
 
-jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs/check.schema.json").read_text())
 RATE = 16000
 

@@ -75,6 +75,7 @@ def test_correlation():
         assert found.correlation == pytest.approx(share, abs=0.02)
         assert found.opposed == (share < -0.5)
     assert examined([left, 0 * left]).correlation is None
+    assert examined([left + 0.3, 0.2 - left]).correlation == pytest.approx(-1, abs=1e-3)
 
 
 @settings(max_examples=25, deadline=None)

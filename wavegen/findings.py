@@ -132,7 +132,7 @@ def examine(seconds: Iterable[np.ndarray], sample_rate: int, channels: int) -> F
         silent_end=float(samples[len(samples) - last :].sum() / sample_rate),
         bandwidth_hz=bandwidth,
         cut=cut,
-        correlation=_correlation(products),
+        correlation=_correlation(products / levels.samples, means),
         fingerprint=fingerprinter.finish(),
     )
 
@@ -142,12 +142,15 @@ def decibels(magnitude: float) -> float | None:
     return float(20 * np.log10(magnitude)) if magnitude > 0 else None
 
 
-def _correlation(products: np.ndarray) -> float | None:
-    """Returns the correlation given sums of left^2, right^2 and left right."""
-    power = np.sqrt(products[0]) * np.sqrt(products[1])
-    if not power > 1e-4 * max(products[0], products[1]):  # one of them is silent
+def _correlation(products: np.ndarray, means: np.ndarray) -> float | None:
+    """Returns the correlation given the means of left^2, right^2 and left right."""
+    if len(means) == 1:
         return None
-    return float(np.clip(products[2] / power, -1, 1))
+    left, right = np.maximum(products[:2] - means[:2] ** 2, 0)
+    power = np.sqrt(left * right)
+    if not power > 1e-4 * max(left, right):  # one of them is silent
+        return None
+    return float(np.clip((products[2] - means[0] * means[1]) / power, -1, 1))
 
 
 def remarks(found: Findings) -> dict[str, str]:
