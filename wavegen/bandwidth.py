@@ -86,21 +86,28 @@ class Spectrum:
             return slice(int(start * bins), int(stop * bins))
 
         nyquist, deepest, found = self.sample_rate / 2, 0.0, None
-        for edge in np.arange(LOWEST_CUT, 0.95 * nyquist, 50.0):
-            before, below = part(0.76 * edge, 0.82 * edge), part(0.88 * edge, 0.95 * edge)
-            dense = np.quantile(smooth[below], 0.2)
+        count = max(0, int(np.log(0.95 * nyquist / LOWEST_CUT) / np.log(1.01)))
+        for edge in LOWEST_CUT * 1.01 ** np.arange(count):
             floor = max(
-                np.quantile(smooth[part(1.05 * edge, 1.15 * edge)], 0.8),
-                np.quantile(smooth[part(1.05 * edge, nyquist)], 0.95),
+                _share(smooth[part(1.05 * edge, 1.15 * edge)], 0.8),
+                _share(smooth[part(1.05 * edge, nyquist)], 0.95),
             )
-            slope = max(np.quantile(smooth[before], 0.2) - dense, 0.0)
-            tonal = np.quantile(level[below], 0.9) - np.quantile(level[below], 0.1)
-            if floor > NOTHING_DB or tonal > TONAL_DB:
+            if floor > NOTHING_DB:
                 continue
-            if dense - floor > max(WALL_DB + STEEPER * slope, deepest):
+            below = level[part(0.88 * edge, 0.95 * edge)]
+            dense = _share(smooth[part(0.88 * edge, 0.95 * edge)], 0.2)
+            slope = _share(smooth[part(0.76 * edge, 0.82 * edge)], 0.2) - dense
+            if _share(below, 0.9) - _share(below, 0.1) > TONAL_DB:
+                continue
+            if dense - floor > max(WALL_DB + STEEPER * max(slope, 0.0), deepest):
                 deepest, found = dense - floor, (edge, (dense + floor) / 2)
         if found is None:
             return None
         around = part(0.88 * found[0], 1.1 * found[0])
         last = np.flatnonzero(smooth[around] > found[1])[-1]
         return float((around.start + last + 1) * self.sample_rate / self.size)
+
+
+def _share(values: np.ndarray, share: float) -> float:
+    """Returns what a share of the values does not exceed, faster than `numpy.quantile`."""
+    return float(np.sort(values)[round(share * (len(values) - 1))])
