@@ -210,6 +210,30 @@ def test_fix_keeps_out_of_the_recordings(crowd, place, capsys):
     assert "no copies written" in capsys.readouterr().err and not (place / "fixed").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no UTF-8")
+def test_any_name_works(place, capsys):
+    name = os.fsdecode(b"\xff -x\n [red].wav")
+    (place / "recordings").mkdir()
+    audio.write("recordings/" + name, tune(2.0, RATE, 1) + 0.1, RATE)
+    assert run("--fix", "fixed") == 0
+    out = capsys.readouterr().out
+    assert out.endswith("fixed/\\xff -x\\n [red].wav\n") and (place / "fixed" / name).exists()
+    assert list(found(capsys, "recordings")) == [name]
+
+
+def test_an_interrupted_copy_is_none(crowd, place, capsys, monkeypatch):
+    write = audio.Writer.write
+
+    def interrupted(writer, signal):
+        if writer.frames:
+            raise KeyboardInterrupt
+        write(writer, signal)
+
+    monkeypatch.setattr(audio.Writer, "write", interrupted)
+    assert run(crowd / "offset.wav", "--fix", "fixed") == 130
+    assert not list((place / "fixed").iterdir())
+
+
 def test_metadata_goes_with_a_copy(place, capsys):
     text = {"title": "Étude", "artist": "me"}
     audio.write("a.wav", tune(2.0, RATE, 1) + 0.1, RATE, subtype="PCM_24", metadata=text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 
 from wavegen import advice, config, presets
 from wavegen.cli import fixing
-from wavegen.cli.display import Console, Live, clock
+from wavegen.cli.display import Console, Pace, clock
 from wavegen.dataset import spoken
 from wavegen.errors import AudioError, shown
 from wavegen.findings import Findings
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             listing,
             sample_rate=model.sample_rate,
             channels=model.channels,
-            progress=Progress(live),
+            progress=Pace(live),
         )
     fixed = fixing.fix(found, paths, Path(arguments.fix), console) if arguments.fix else {}
     if arguments.json:
@@ -53,7 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         show(found, console)
         summarize(found, sifted, model, preset, arguments, console)
         for copy in fixed.values():
-            console.result(str(copy))
+            console.result(shown(copy))
     if not sifted.recordings:
         raise AudioError(sifted.nothing_usable(paths))
     if arguments.strict and sifted.skipped:
@@ -81,19 +80,6 @@ MEASURED: dict[str, Callable[[Findings], Any]] = {
     "correlation": lambda found: rounded(found.correlation, 4),
     "out_of_phase": lambda found: found.opposed,
 }
-
-
-class Progress:
-    """Shows how far the listening is and how long it takes yet."""
-
-    def __init__(self, live: Live) -> None:
-        """Takes the line to show it on."""
-        self.live, self.began = live, time.monotonic()
-
-    def __call__(self, share: float) -> None:
-        """Shows a share, 0 .. 1."""
-        left = (time.monotonic() - self.began) * (1 - share) / share if share else 0.0
-        self.live.update(share, f"{clock(left)} left")
 
 
 def facts(one: Survey) -> dict[str, Any]:

@@ -101,6 +101,19 @@ class Live:
             self.console.note(f"{self.title} {share:4.0%}  {text}")
 
 
+class Pace:
+    """Shows on a live line how long work takes yet, given the share that is done."""
+
+    def __init__(self, live: Live) -> None:
+        """Begins now."""
+        self.live, self.began = live, time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        """Shows a share, 0 .. 1."""
+        left = (time.monotonic() - self.began) * (1 - share) / share if share else 0.0
+        self.live.update(share, f"{clock(left)} left")
+
+
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
     """Keeps back what C libraries say to stderr while they are imported, unless it fails.

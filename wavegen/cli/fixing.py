@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wavegen import audio
-from wavegen.cli.display import Console
-from wavegen.correction import corrected, correction_of
+from wavegen.cli.display import Console, Live, Pace
+from wavegen.correction import Correction, corrected, correction_of
 from wavegen.errors import OutputError, shown
 from wavegen.survey import Survey
 
@@ -64,20 +64,30 @@ def fix(
     copies = {}
     for one, correction, target in plans:
         assert one.info
-        rate, channels = one.info.sample_rate, one.info.channels
-        subtype = SUBTYPES.get(one.info.subtype, "FLOAT")
-        if target.suffix.lower() == ".flac" and subtype == "FLOAT":
-            subtype = "PCM_24"
-        known = audio.metadata(one.path)
-        with audio.Writer(target, rate, channels, subtype=subtype, metadata=known) as writer:
-            blocks = audio.blocks(one.path, block_frames=rate)
-            for part in corrected(blocks, correction):
-                writer.write(part)
+        with console.live(f"writing {shown(target)}") as live:
+            _write(one.path, one.info, correction, target, live)
         copies[one.path] = target
         console.note(f"{shown(one.path)}: {', '.join(correction.words)}")
     if not copies:
         console.note("nothing that can be put right: no copies written")
     return copies
+
+
+def _write(path: Path, info: audio.Info, correction: Correction, target: Path, live: Live) -> None:
+    """Writes one copy, whole or not at all."""
+    subtype = SUBTYPES.get(info.subtype, "FLOAT")
+    if target.suffix.lower() == ".flac" and subtype == "FLOAT":
+        subtype = "PCM_24"
+    known, pace = audio.metadata(path), Pace(live)
+    rate, length = info.sample_rate, max(1, correction.stop - correction.start)
+    with audio.Writer(target, rate, info.channels, subtype=subtype, metadata=known) as writer:
+        try:
+            for part in corrected(audio.blocks(path, block_frames=rate), correction):
+                writer.write(part)
+                pace(writer.frames / length)
+        except KeyboardInterrupt:  # of a drawing, half would be kept
+            writer.abort()
+            raise
 
 
 def _place(path: Path, roots: Sequence[Path]) -> Path:
