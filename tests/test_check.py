@@ -263,8 +263,8 @@ def test_an_interrupt_stops_both_threads(crowd, monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_an_hour_takes_little_memory_for_its_findings():
-    """Of ten minutes at most a few hundred kilobytes are kept: what is held grows by windows."""
+def test_findings_of_a_long_recording_take_little_memory():
+    """What is held grows by windows, not by samples: those of ten minutes would take 38 MB."""
     import tracemalloc
 
     from wavegen.findings import examine

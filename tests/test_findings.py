@@ -79,13 +79,13 @@ def test_correlation():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 3 * RATE), st.integers(1, 3), st.floats(-60, 0), st.integers(0, 99))
+@given(st.integers(500, 3 * RATE), st.integers(1, 3), st.floats(-60, 0), st.integers(0, 99))
 def test_gain_moves_the_level_and_nothing_else(samples, channels, gain_db, seed):
     sound = np.random.default_rng(seed).uniform(-1, 1, (channels, samples)) * 0.9
     before, after = examined(sound), examined(sound * 10 ** (gain_db / 20))
     assert after.peak_db - before.peak_db == pytest.approx(gain_db, abs=1e-3)
     assert after.silent == before.silent and after.seconds == before.seconds
-    if channels > 1 and samples > 100:
+    if channels > 1:
         assert after.correlation == pytest.approx(before.correlation, abs=1e-3)
 
 
