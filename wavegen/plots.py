@@ -22,12 +22,15 @@ TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 COLUMNS = 1600  # of a spectrogram at most: as many as a wide screen shows
 
 
-def figure(heights: Sequence[float], width: float = 10.0) -> tuple[Any, list[Any]]:
+def figure(
+    heights: Sequence[float], width: float = 10.0, above: float = 0.3
+) -> tuple[Any, list[Any]]:
     """Returns a figure and axes below each other, with room for labels at known places.
 
     Args:
         heights: of the axes, inches.
         width: of the figure, inches; the axes take `SPAN` of it, so that a click can be placed.
+        above: room for a title, inches.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -36,7 +39,7 @@ def figure(heights: Sequence[float], width: float = 10.0) -> tuple[Any, list[Any
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError("pictures need matplotlib; pip install 'wavegen[plots]'") from error
-    above, between, below = 0.3, 0.06, 0.42
+    between, below = 0.06, 0.42
     total = above + sum(heights) + between * (len(heights) - 1) + below
     made, axes, top = Figure(figsize=(width, total)), [], total - above
     for height in heights:

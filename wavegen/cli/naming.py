@@ -16,7 +16,10 @@ from wavegen.take import default_candidates
 
 
 def name_of(
-    seed: Path | None, file: checkpoint.ModelFile, variation: int, arguments: argparse.Namespace
+    seed: Path | None,
+    file: checkpoint.ModelFile,
+    variation: int | str,
+    arguments: argparse.Namespace,
 ) -> Path:
     """Returns the path of one result."""
     model = file.path.parent.name if file.path.name == "model.safetensors" else file.path.stem

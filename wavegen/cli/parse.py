@@ -18,6 +18,7 @@ COMMANDS = {
     "sample": "continue a seed",
     "again": "make a drawn file again, bit for bit, or play it on",
     "score": "how likely sound is under a model, beside honest baselines",
+    "report": "one page to listen to, look at and choose from",
     "runs": "list the runs",
     "info": "what a model, a recording or this installation is",
 }
@@ -170,6 +171,8 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--sustain", type=sustain, help=text)
     add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")
+    text = "a page to choose from, report.html (where there are several variations)"
+    add("--report", action=argparse.BooleanOptionalAction, default=None, help=text)
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")
     add("-o", "--out", default="generated", help="folder for the results (generated)")
     add("--filename", default="{seed_name}-{model}-{seed}-{variation}", help="pattern of the names")
@@ -210,6 +213,21 @@ def score_flags(command: argparse.ArgumentParser) -> None:
     add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
 
 
+def report_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `report` takes."""
+    add = command.add_argument
+    add("run", nargs="?", metavar="RUN", help="run name, run folder or model file (the newest run)")
+    text = "sounds to judge and choose from (what the run drew into generated/)"
+    add("files", nargs="*", metavar="FILE", help=text)
+    add("--generated", default="generated", help="folder of what was drawn (generated)")
+    add("-o", "--out", help="the page (RUN/report.html)")
+    add("--force", action="store_true", help="replace a page named with -o that exists")
+    add("--open", action="store_true", help="show it in the browser")
+    add("--engine", help="what judges: numba or reference (the fastest for the model)")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
+
+
 def runs_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `runs` takes."""
     command.add_argument("--runs", default="runs", help="folder of the runs (runs)")
@@ -231,6 +249,7 @@ FLAGS = {
     "sample": sample_flags,
     "again": again_flags,
     "score": score_flags,
+    "report": report_flags,
     "runs": runs_flags,
     "info": info_flags,
 }

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from wavegen import audio, checkpoint, engines
+from wavegen import audio, checkpoint, engines, plots
 from wavegen.cli import drawing, naming, play
+from wavegen.cli import report as reporting
 from wavegen.cli.display import Console, clock
 from wavegen.errors import Error, UsageError
 
@@ -32,6 +33,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     engines.check_names(arguments.engine, arguments.precision)
     if arguments.play:
         play.check(arguments)
+    if arguments.report:
+        plots.figure([1.0])  # says now what is missing
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
     for seed in seeds:
         if seed is not None:
@@ -98,7 +101,9 @@ def continue_one(
     rate, channels = sampler.config.sample_rate, sampler.config.channels
     variations = range(arguments.count)
     paths = [naming.name_of(seed, file, variation, arguments) for variation in variations]
-    for path in paths:
+    page = naming.name_of(seed, file, "report", arguments).with_suffix(".html")
+    wanted = [page] if reporting.wanted(arguments) else []
+    for path in [*paths, *wanted]:
         naming.refuse(path, seed, arguments.force)
     heard, position = drawing.read_end(seed, rate, channels, arguments.prime)
     if seed is not None:
@@ -131,6 +136,8 @@ def continue_one(
         paths = ranked(sampler, heard, paths, arguments, console)
     for path in paths:
         console.result(str(path))
+    if wanted:
+        reporting.of_variations(page, paths, file, arguments, console)
 
 
 def ranked(
