@@ -58,7 +58,8 @@ def wanted(arguments: argparse.Namespace) -> bool:
     """Returns whether `sample` should end with a page."""
     if arguments.report is not None:
         return arguments.report
-    return arguments.count > 1 and importlib.util.find_spec("matplotlib") is not None
+    short = arguments.seconds + arguments.prime <= report.LONGEST_SECONDS
+    return arguments.count > 1 and short and importlib.util.find_spec("matplotlib") is not None
 
 
 def of_variations(
@@ -143,7 +144,7 @@ def parting(path: Path, music: Path) -> float:
 
 
 def drawn_by(file: checkpoint.ModelFile, folder: Path) -> list[Sound]:
-    """Returns what a model, or an earlier state of it, drew into a folder, by name; only the newest."""
+    """Returns the newest of what a model, or an earlier state of it, drew into a folder."""
     found = []
     for path in listing.list_audio([folder]).files if folder.is_dir() else []:
         try:
