@@ -22,12 +22,11 @@ import os
 import tempfile
 from pathlib import Path
 
-import librosa
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Audio, display
 
-from wavegen import audio, checkpoint, cli, likeness
+from wavegen import audio, checkpoint, cli, likeness, plots
 from wavegen.sampling import Sampler
 
 FAST = bool(os.environ.get("WAVEGEN_FAST"))  # the test suite is in a hurry
@@ -85,14 +84,9 @@ for name, sound in sounds.items():
 # %%
 figure, axes = plt.subplots(3, 1, figsize=(10, 8), sharex=True, layout="constrained")
 for axis, (name, sound) in zip(axes, sounds.items(), strict=True):
-    whole = np.concatenate([seed, sound], axis=1).mean(axis=0)
-    power = np.abs(librosa.stft(whole, n_fft=2048, hop_length=512)) / 1024
-    image = librosa.display.specshow(
-        librosa.amplitude_to_db(power, ref=1.0, amin=1e-6, top_db=None),
-        sr=rate, hop_length=512, x_axis="time", y_axis="log", vmin=-100, vmax=-20, ax=axis,
-    )  # fmt: skip
-    axis.axvline(4.0, color="white", linestyle="--", linewidth=1)
-    axis.set(title=name, xlabel="")
+    whole = np.concatenate([seed, sound], axis=1)
+    image = plots.spectrogram(axis, whole, rate, split=4.0, title=name)
+axes[-1].set(xlabel="s")
 figure.colorbar(image, ax=axes, format="%+.0f dB")
 # %% [markdown]
 # ## Measure

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from conftest import make_model, tune
 
-from wavegen import audio, cli
+from wavegen import audio, cli, recipe
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.parse import duration, parser
 
@@ -54,9 +54,10 @@ def test_train_sample_score_runs_info(place, capsys):
     assert "11025 Hz, 2 channels, taken as 8000 Hz, 1" in err
     signal_, rate = soundfile.read(paths[0], always_2d=True)
     assert rate == 8000 and signal_.shape == (round(1.25 * 8000), 1)
-    recipe = audio.metadata(paths[1])["comment"]
-    assert "seed 7 variation 1 temperature 1 top_p 1 engine numba precision " in recipe
-    assert " candidates 8 prime 0.75 after my seed" in recipe
+    made = recipe.read(paths[1])
+    assert (made.seed, made.variation, made.after, made.prime) == (7, 1, seed, 0.75)
+    assert made.controls == {"temperature": 1.0, "top_p": 1.0} and made.ends == (0.5,)
+    assert (made.engine, made.candidates, made.position) == ("numba", 8, 8000)
     assert (place / seed).read_bytes() == before
 
     # The same number makes the same sound; an existing file is not replaced unasked.
@@ -239,7 +240,7 @@ def test_spectral_run_with_its_own_flags(place, capsys):
     turned = ["--top-p", "0.9", "--noisiness", "0.5", "--seed", "1", "-t", "0.5"]
     assert run("sample", "my seed é.wav", *turned, "--force") == 0
     path = capsys.readouterr().out.strip().split("\n")[-1]
-    assert "noisiness 0.5" in audio.metadata(path)["comment"]
+    assert recipe.read(path).controls["noisiness"] == 0.5
     assert run("score", "my seed é.wav", "--json") == 0
     scores = json.loads(capsys.readouterr().out)[0]["scores"]
     assert {score["unit"] for score in scores} == {"nats per coefficient"}

@@ -123,6 +123,20 @@ def test_what_runs_away_is_drawn_again_from_a_second_before():
     assert np.array_equal(loose[..., :1440], sound[..., :1440])
 
 
+def test_what_was_once_the_end_stays_when_the_take_is_played_on():
+    def sound(seconds, firm, told):
+        watched = take(Wanderer(breaks=breaks_once), held=False)
+        parts = watched.guarded(blocks(seconds), CLIMATE, 1, lambda *w: told.append(w), firm)
+        return np.concatenate(list(parts), axis=-1)
+
+    told, retold = [], []
+    first = sound(2.16, [], told)
+    longer = sound(5, [blocks(2.16)], retold)
+    assert told == [] and retold == [(0, 2.16, "runaway")]  # no further back than the end
+    assert np.array_equal(longer[..., : first.shape[-1]], first)
+    assert not np.array_equal(sound(5, [], told)[..., : first.shape[-1]], first)
+
+
 class Coin:
     """An engine that plays a soft or a loud tone for a moment, as the first uniform has it."""
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
 from wavegen import score
@@ -19,7 +18,6 @@ from wavegen.baselines import SampleBaselines
 from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.dataset import Dataset
-from wavegen.engines.reference import Reference
 from wavegen.frame_baselines import FrameBaselines
 
 FIT_SAMPLES = 20_000_000  # of training sound that the baselines are fitted on, at most
@@ -81,8 +79,10 @@ class Yardsticks:
 class Judge:
     """Scores a model on the held-out part again and again as it learns."""
 
-    def __init__(self, model: keras.Model, yardsticks: Yardsticks, dataset: Dataset) -> None:
-        """Encodes the held-out part, thinned out evenly to `VALIDATION_SECONDS`."""
+    def __init__(self, model: Any, yardsticks: Yardsticks, dataset: Dataset) -> None:
+        """Takes a Keras model; encodes the held-out part, thinned out to `VALIDATION_SECONDS`."""
+        from wavegen.engines.reference import Reference  # Keras; the yardsticks do without
+
         self.engine, self.yardsticks = Reference(model), yardsticks
         codec = codec_of(model.config)
         self.pieces = list(encoded(codec, dataset, "heldout", VALIDATION_SECONDS))

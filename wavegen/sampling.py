@@ -5,7 +5,7 @@ A model file and a fast engine need no Keras here: the first sound is there at o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,7 @@ class Sampler:
         block_seconds: float = BLOCK_SECONDS,
         guard: bool = True,
         candidates: int | None = None,
+        ends: Sequence[float] = (),
         tell: Callable[[int, float, str], None] = lambda variation, second, what: None,
         **controls: Any,
     ) -> Iterator[np.ndarray]:
@@ -124,6 +125,8 @@ class Sampler:
                 the model is left alone.
             candidates: ways to go on of which the guard keeps the one most like the recordings;
                 by default as many as one core draws in real time, 2 .. 8.
+            ends: seconds at which the continuation once ended before it was played on: what lies
+                before is what it was then, even where the guard would by now draw it again.
             tell: is told the variation, the second and the reason when something is drawn again.
             **controls: e.g. temperature=0.9; a sequence gives one per variation.
         """
@@ -131,11 +134,13 @@ class Sampler:
         wanted = round(seconds * self.config.sample_rate) + self.codec.delay_samples
         rows = range(first_variation, first_variation + count)
         take = Take(self, heard, rows, rng_seed, settings, held=guard)
-        blocks = -(-wanted // (take.block * take.hop))
+        blocks = take.blocks(wanted)
         if guard and self.climate:
             candidates = candidates or default_candidates(self.config)
             climate = self.climate.near(heard.sound, self.config.sample_rate, heard.level_db)
-            parts = take.guarded(blocks, climate, candidates, tell)
+            delay, rate = self.codec.delay_samples, self.config.sample_rate
+            firm = [take.blocks(round(end * rate) + delay) for end in ends]
+            parts = take.guarded(blocks, climate, candidates, tell, firm)
         else:
             parts = take.plain(blocks)
         size = max(1, round(block_seconds * self.config.sample_rate))

@@ -11,7 +11,7 @@ at a variation's own past only, so it stays the same in any batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +116,10 @@ class Take:
         power = np.full((1, len(HOLDS)), 10 ** (heard.level_db / 10))
         begin = Place(*one, power, recent[None], heard.position)
         self.start = begin.rows(np.zeros(len(rows), int))
+
+    def blocks(self, samples: int) -> int:
+        """Returns how many blocks it takes to draw so many samples."""
+        return -(-samples // (self.block * self.hop))
 
     def draw(
         self,
@@ -251,6 +255,7 @@ class Take:
         climate: Climate,
         candidates: int,
         tell: Callable[[int, float, str], None],
+        firm: Sequence[int] = (),
     ) -> Iterator[np.ndarray]:
         """Yields moments, each only after a second more has been drawn and found sound.
 
@@ -259,10 +264,16 @@ class Take:
             climate: of the recordings.
             candidates: of each moment, from which one is chosen.
             tell: is told the variation, the second of the take and what had gone wrong.
+            firm: numbers of blocks, before which nothing is drawn again once they are there.
         """
         rows = list(range(len(self.rows)))
-        places, held = [self.start], []  # a place before each moment held back, and the last
-        for _ in range(-(-blocks // self.moment)):
+        places = [self.start]  # before each moment held back, and the last
+        held: list[np.ndarray] = []
+        ends = {-(-end // self.moment) for end in firm}
+        for done in range(-(-blocks // self.moment)):
+            if done in ends:
+                yield from held
+                places, held = places[-1:], []
             signal, place = self.choose(places[-1], rows, climate, candidates)
             held.append(signal)
             places.append(place)

@@ -33,8 +33,8 @@ def terminate(*_: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
-    0 done, 1 an internal bug, 2 bad usage or input, 3 output, 4 a checkpoint refused, 5 training
-    diverged, 130 interrupted, 143 terminated.
+    0 done, 1 an internal bug or a sound that came out otherwise, 2 bad usage or input, 3 output,
+    4 a checkpoint refused, 5 training diverged, 130 interrupted, 143 terminated.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = parser().parse_args(argv)

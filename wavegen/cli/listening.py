@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wavegen import audio, score
+from wavegen import __version__, audio, score
 from wavegen.checkpoint import Run
 from wavegen.cli.display import Console
 from wavegen.climate import Climate
@@ -36,11 +36,13 @@ class Listener:
         self.write("music", self.music)
         seed, rest = self.music[:, : self.split], self.music[:, self.split :]
         drawn = Sampler(model, climate=climate).generate(seed, self.seconds, rng_seed=0)[0]
-        path = self.write(f"step-{step:06d}", np.concatenate([seed, drawn], axis=1))
+        told = f"drawn at step {step} of training after {self.split / self.rate:g} s of music.wav"
+        path = self.write(f"step-{step:06d}", np.concatenate([seed, drawn], axis=1), told)
         found = score.collapse(drawn, rest if rest.shape[1] > self.rate else seed, self.rate)
         self.console.note(f"listen: {path}" + (f"  ({'; '.join(found)})" if found else ""))
 
-    def write(self, name: str, signal: np.ndarray) -> Any:
+    def write(self, name: str, signal: np.ndarray, comment: str = "") -> Any:
         """Writes one sample into the run's folder, replacing an older one of that name."""
         path = self.run.samples / f"{name}.wav"
-        return audio.write(path, signal, self.rate, force=True)
+        texts = {"software": f"wavegen {__version__}", "comment": comment}
+        return audio.write(path, signal, self.rate, metadata=texts, force=True)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wavegen import __version__, audio, checkpoint
 from wavegen.errors import OutputError, UsageError
+from wavegen.recipe import Recipe, fingerprint
 from wavegen.take import default_candidates
 
 
 def name_of(
-    seed: Path | None, file: checkpoint.ModelFile, variation: int, arguments: argparse.Namespace
+    seed: Path | None,
+    file: checkpoint.ModelFile,
+    variation: int | str,
+    arguments: argparse.Namespace,
 ) -> Path:
     """Returns the path of one result."""
     model = file.path.parent.name if file.path.name == "model.safetensors" else file.path.stem
@@ -45,18 +52,34 @@ def refuse(path: Path, seed: Path | None, force: bool) -> None:
 def recipe(
     file: checkpoint.ModelFile,
     seed: Path | None,
-    variation: int,
-    controls: dict[str, Any],
+    heard: np.ndarray,
+    position: int,
     sampler: Any,
     arguments: argparse.Namespace,
-) -> dict[str, str]:
-    """Returns what it takes to make this sound again, for the file's metadata."""
-    settings = {k: v[variation] if isinstance(v, list) else v for k, v in controls.items()}
-    text = f"model {file.sha256[:16]} seed {arguments.seed} variation {variation}"
-    text += "".join(f" {name} {value:g}" for name, value in settings.items())
-    text += f" engine {sampler.engine.name} precision {sampler.engine.precision}"
-    text += f" sustain {sampler.sustain:g}"
-    candidates = arguments.candidates or default_candidates(sampler.config)
-    text += f" candidates {candidates}" if arguments.guard else " no-guard"
-    text += f" prime {arguments.prime:g} after {seed.name if seed else 'silence'}"
-    return {"software": f"wavegen {__version__}", "comment": text}
+) -> Recipe:
+    """Returns what all variations of a seed have in common, as the recipe of the first."""
+    return Recipe(
+        version=__version__,
+        model=file.sha256,
+        model_path=str(file.path),
+        after=str(seed or ""),
+        heard=fingerprint(heard),
+        position=position,
+        prime=arguments.prime,
+        with_prime=arguments.with_prime,
+        seed=arguments.seed,
+        variation=0,
+        controls={},
+        engine=sampler.engine.name,
+        precision=sampler.engine.precision,
+        sustain=sampler.sustain,
+        guard=arguments.guard,
+        candidates=arguments.candidates or default_candidates(sampler.config),
+        ends=(arguments.seconds,),
+    )
+
+
+def varied(shared: Recipe, variation: int, controls: dict[str, Any]) -> Recipe:
+    """Returns the recipe of one variation; a list in `controls` has one value for each."""
+    own = {k: float(v[variation] if isinstance(v, list) else v) for k, v in controls.items()}
+    return dataclasses.replace(shared, variation=variation, controls=own)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import re
 from typing import Any
 
 from wavegen import __version__
+from wavegen.cli.values import duration, factor, positive, seconds, seed_number, share, sustain
 from wavegen.config import CONFIGS, TrainSettings, nearest
 from wavegen.errors import UsageError
 from wavegen.presets import PRESETS
@@ -17,7 +17,9 @@ COMMANDS = {
     "check": "what is in the recordings, what training would leave out, and what to expect",
     "train": "learn from recordings, or continue to",
     "sample": "continue a seed",
+    "again": "make a drawn file again, bit for bit, or play it on",
     "score": "how likely sound is under a model, beside honest baselines",
+    "report": "one page to listen to, look at and choose from",
     "runs": "list the runs",
     "info": "what a model or a recording is, and which presets there are",
     "doctor": "what this machine has for wavegen, how fast it draws, and what to mend",
@@ -182,6 +184,8 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--sustain", type=sustain, help=text)
     add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")
+    text = "a page to choose from, report.html (where there are several variations)"
+    add("--report", action=argparse.BooleanOptionalAction, default=None, help=text)
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")
     add("-o", "--out", default="generated", help="folder for the results (generated)")
     add("--filename", default="{seed_name}-{model}-{seed}-{variation}", help="pattern of the names")
@@ -197,6 +201,19 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
 
 
+def again_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `again` takes."""
+    add = command.add_argument
+    add("files", nargs="+", metavar="FILE", help="what `sample` or `again` wrote")
+    add("-t", "--seconds", type=seconds, help="length of the continuation; longer plays it on, s")
+    add("-m", "--model", help="the model that drew it, if it is not where it was")
+    add("--after", metavar="SOUND", help="the sound that it follows, if it is not where it was")
+    add("-o", "--out", default="generated", help="folder for the results (generated)")
+    add("--force", action="store_true", help="replace results that exist")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
+
+
 def score_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `score` takes."""
     add = command.add_argument
@@ -205,6 +222,21 @@ def score_flags(command: argparse.ArgumentParser) -> None:
     add("--engine", help="what judges: reference or numba (reference)")
     add("--precision", nargs="+", help="also what bfloat16 or int8 cost (the numba engine's)")
     add("--json", action="store_true", help="print JSON")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
+
+
+def report_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `report` takes."""
+    add = command.add_argument
+    add("run", nargs="?", metavar="RUN", help="run name, run folder or model file (the newest run)")
+    text = "sounds to judge and choose from (what the run drew into generated/)"
+    add("files", nargs="*", metavar="FILE", help=text)
+    add("--generated", default="generated", help="folder of what was drawn (generated)")
+    add("-o", "--out", help="the page (RUN/report.html)")
+    add("--force", action="store_true", help="replace a page named with -o that exists")
+    add("--open", action="store_true", help="show it in the browser")
+    add("--engine", help="what judges: numba or reference (the fastest for the model)")
     add("--runs", default="runs", help="folder of the runs (runs)")
     add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
 
@@ -238,78 +270,10 @@ FLAGS = {
     "check": check_flags,
     "train": train_flags,
     "sample": sample_flags,
+    "again": again_flags,
     "score": score_flags,
+    "report": report_flags,
     "runs": runs_flags,
     "info": info_flags,
     "doctor": doctor_flags,
 }
-
-
-def duration(text: str) -> float:
-    """Returns seconds from "45m", "1h30m", "90s"."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text)
-    if not match or not text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 45m, 1h30m or 90s")
-    hours, minutes, rest = (float(part or 0) for part in match.groups())
-    total = 3600 * hours + 60 * minutes + rest
-    if total <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be longer than nothing")
-    return total
-
-
-def seconds(text: str) -> float:
-    """Returns a positive finite number of seconds; takes "90", "90s" and "2m"."""
-    value = number(text) if re.fullmatch(r"[-+.\deE]+|nan|inf", text) else duration(text)
-    if not value > 0 or math.isinf(value):
-        raise argparse.ArgumentTypeError(f"{text} must be a finite number of seconds above 0")
-    return value
-
-
-def number(text: str) -> float:
-    """Returns a float."""
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def positive(text: str) -> int:
-    """Returns an int >= 1."""
-    if not re.fullmatch(r"\d+", text) or not 1 <= int(text) <= 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
-    return int(text)
-
-
-def share(text: str) -> float:
-    """Returns a float in (0, 1]."""
-    value = number(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} must be above 0 and at most 1")
-    return value
-
-
-def factor(text: str) -> float:
-    """Returns a float in 0 .. 4."""
-    value = number(text)
-    if not 0 <= value <= 4:
-        raise argparse.ArgumentTypeError(f"{text} must lie in 0 .. 4")
-    return value
-
-
-def sustain(text: str) -> float:
-    """Returns a float in 0.25 .. 100."""
-    value = number(text)
-    if not 0.25 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} must lie in 0.25 .. 100")
-    return value
-
-
-def seed_number(text: str) -> int:
-    """Returns an int in 0 .. 2^64 - 1."""
-    if not re.fullmatch(r"\d+", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a whole number from 0; the seed's sound is given without a flag"
-        )
-    if int(text) >= 2**64:
-        raise argparse.ArgumentTypeError(f"{text} must be below 2^64")
-    return int(text)

@@ -7,24 +7,18 @@ import contextlib
 import re
 import secrets
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavegen import audio, checkpoint, engines
-from wavegen.cli import naming, play
-from wavegen.cli.compiling import show_compiling
-from wavegen.cli.display import Console, Live, clock, hushed
-from wavegen.errors import AudioError, Error, UsageError
-from wavegen.sampling import BLOCK_SECONDS, Sampler
+from wavegen import audio, checkpoint, engines, plots
+from wavegen.cli import drawing, naming, play
+from wavegen.cli import report as reporting
+from wavegen.cli.display import Console, clock
+from wavegen.errors import Error, UsageError
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
-FILE_SECONDS = 0.125  # drawn at a time where nobody listens meanwhile
-ROOM = 160  # bytes of a WAV's comment kept for what the guard has to say
-KEPT_SECONDS = 30.0  # to tell what went wrong
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -39,6 +33,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     engines.check_names(arguments.engine, arguments.precision)
     if arguments.play:
         play.check(arguments)
+    if arguments.report:
+        plots.figure([1.0])  # says now what is missing
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
     for seed in seeds:
         if seed is not None:
@@ -47,7 +43,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(f"model: {path}")
     file = checkpoint.read_model(path)
     player = play.Player.open(file.config) if arguments.play else None
-    sampler = prepare(file, arguments, console)
+    sampler = drawing.prepare(
+        file, arguments.engine, arguments.precision, arguments.sustain, arguments.guard, console
+    )
     controls: dict[str, Any] = {"temperature": temperatures} if temperatures else {}
     given = {"top_p": arguments.top_p, "noisiness": arguments.noisiness}
     controls |= {name: value for name, value in given.items() if value is not None}
@@ -62,16 +60,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.error(str(error))
             code = error.exit_code
     return code
-
-
-def prepare(file: checkpoint.ModelFile, arguments: argparse.Namespace, console: Console) -> Any:
-    """Returns a sampler that is ready to draw."""
-    with hushed():
-        sampler = Sampler(file, arguments.engine, arguments.precision, sustain=arguments.sustain)
-    if arguments.guard and not sampler.climate:
-        console.note("the model does not say what its recordings are like: it is left alone")
-    show_compiling(sampler.engine.warm_up, console)
-    return sampler
 
 
 def find_model(arguments: argparse.Namespace, console: Console) -> Path:
@@ -111,102 +99,45 @@ def continue_one(
 ) -> None:
     """Draws all variations of one seed and writes each to its file, block by block."""
     rate, channels = sampler.config.sample_rate, sampler.config.channels
-    heard = read_end(seed, rate, channels, arguments.prime, console)
-    paths = [
-        naming.name_of(seed, file, variation, arguments) for variation in range(arguments.count)
-    ]
-    for path in paths:
+    variations = range(arguments.count)
+    paths = [naming.name_of(seed, file, variation, arguments) for variation in variations]
+    page = naming.name_of(seed, file, "report", arguments).with_suffix(".html")
+    wanted = [page] if reporting.wanted(arguments) else []
+    for path in [*paths, *wanted]:
         naming.refuse(path, seed, arguments.force)
-    began = time.monotonic()
+    heard, position = drawing.read_end(seed, rate, channels, arguments.prime)
+    if seed is not None:
+        tell_seed(seed, heard, rate, channels, console)
+    shared = naming.recipe(file, seed, heard, position, sampler, arguments)
+    recipes = [naming.varied(shared, variation, controls) for variation in variations]
     try:
-        with contextlib.ExitStack() as stack, console.live("drawing") as live:
-            writers = [
-                stack.enter_context(
-                    audio.Writer(
-                        path,
-                        rate,
-                        channels,
-                        subtype=arguments.subtype or "PCM_16",
-                        metadata=naming.recipe(file, seed, variation, controls, sampler, arguments),
-                        room=ROOM,
-                        force=arguments.force,
-                    )
-                )
-                for variation, path in enumerate(paths)
-            ]
-            outputs = [*writers, *([stack.enter_context(player)] if player else [])]
-
-            def tell(variation: int, second: float, what: str) -> None:
-                writers[variation].remark(f" guard {second:g}s {what}")
-                console.note(
-                    f"{audio.shown(paths[variation])}: {what} at {second:g} s, drawn again"
-                )
-
-            drawn = draw(sampler, heard, outputs, controls, tell, arguments, live)
+        drawn = drawing.write_drawn(
+            sampler,
+            heard,
+            recipes,
+            paths,
+            console,
+            subtype=arguments.subtype,
+            force=arguments.force,
+            player=player,
+        )
     except KeyboardInterrupt:
         console.note("what was drawn so far is kept")
         for path in paths:
             if path.exists():
                 console.result(str(path))
         raise
-    taken = time.monotonic() - began
     if player and player.broken:
         console.warning(f"stopped playing: {player.broken}; the file is whole")
     elif player and player.underruns:
         console.warning(f"playing fell behind {player.underruns} times; the file is whole")
-    console.note(
-        f"{arguments.count} x {arguments.seconds:g} s in {clock(taken)} "
-        f"({arguments.count * arguments.seconds / taken:.2f} x real time), seed {arguments.seed}"
-    )
     tell_collapse(drawn, heard, rate, paths, console)
     if arguments.rank:
         paths = ranked(sampler, heard, paths, arguments, console)
     for path in paths:
         console.result(str(path))
-
-
-def draw(
-    sampler: Any,
-    heard: np.ndarray,
-    outputs: list[Any],
-    controls: dict[str, Any],
-    tell: Callable[[int, float, str], None],
-    arguments: argparse.Namespace,
-    live: Live,
-) -> np.ndarray:
-    """Writes the seed's end, if wanted, and the continuation; returns its last half minute."""
-    rate, delay = sampler.config.sample_rate, sampler.codec.delay_samples
-    # The stream begins `delay` samples before the seed's end, where both overlap.
-    skip = 0 if arguments.with_prime and heard.shape[1] >= delay else delay
-    session = sampler.listen(heard)  # before anything is played, so that no gap is heard
-    if arguments.with_prime:
-        for output in outputs:
-            output.write(heard[:, : max(0, heard.shape[1] - delay)])
-    began, done, total = time.monotonic(), -delay, round(arguments.seconds * rate)
-    kept: list[np.ndarray] = []
-    block_seconds = BLOCK_SECONDS if arguments.play else FILE_SECONDS
-    blocks = sampler.stream(
-        session,
-        arguments.seconds,
-        count=arguments.count,
-        rng_seed=arguments.seed,
-        block_seconds=block_seconds,
-        guard=arguments.guard,
-        candidates=arguments.candidates,
-        tell=tell,
-        **controls,
-    )
-    for block in blocks:
-        new = block[..., min(skip, block.shape[-1]) :]
-        skip -= block.shape[-1] - new.shape[-1]
-        for i, output in enumerate(outputs):
-            output.write(new[min(i, len(new) - 1)])  # a player comes last
-        kept = [*kept, new][-round(KEPT_SECONDS / block_seconds) :]
-        done += block.shape[-1]
-        speed = max(done, 0) / rate / (time.monotonic() - began)
-        left = (total - done) / rate / speed if speed else 0
-        live.update(max(done, 0) / total, f"{speed:.2f} x real time  {clock(left)} left")
-    return np.concatenate(kept, axis=-1)
+    if wanted:
+        reporting.of_variations(page, paths, file, arguments, console)
 
 
 def ranked(
@@ -234,16 +165,8 @@ def ranked(
     return [path for _, path in sorted(found)]
 
 
-def read_end(
-    seed: Path | None, rate: int, channels: int, seconds: float, console: Console
-) -> np.ndarray:
-    """Returns the last `seconds` of the seed `(channels, samples)` at the model's rate."""
-    wanted = round(seconds * rate)
-    if seed is None:
-        return np.zeros((channels, wanted), "float32")
-    tail = np.zeros((channels, 0), "float32")
-    for block in audio.blocks(seed, sample_rate=rate, channels=channels):
-        tail = np.concatenate([tail, block], axis=1)[:, -wanted:]
+def tell_seed(seed: Path, heard: np.ndarray, rate: int, channels: int, console: Console) -> None:
+    """Says what is odd about a seed, and that it was converted."""
     info = audio.info(seed)
     for warning in info.warnings:
         console.warning(f"{audio.shown(seed)}: {warning}")
@@ -252,11 +175,8 @@ def read_end(
             f"{audio.shown(seed)}: {info.sample_rate} Hz, {info.channels} channels, taken as "
             f"{rate} Hz, {channels} (the model's)"
         )
-    if not tail.shape[1]:
-        raise AudioError(f"{audio.shown(seed)}: contains no audio; give another seed")
-    if np.abs(tail).max() < 1e-4:
+    if np.abs(heard).max() < 1e-4:
         console.warning(f"{audio.shown(seed)}: its end is silent; the model continues silence")
-    return tail
 
 
 def spread(texts: list[str], count: int) -> list[float]:

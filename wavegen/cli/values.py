@@ -1,0 +1,77 @@
+"""What the values of flags may be: text in, a number in range out, or argparse's complaint."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+
+
+def duration(text: str) -> float:
+    """Returns seconds from "45m", "1h30m", "90s"."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text)
+    if not match or not text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 45m, 1h30m or 90s")
+    hours, minutes, rest = (float(part or 0) for part in match.groups())
+    total = 3600 * hours + 60 * minutes + rest
+    if total <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be longer than nothing")
+    return total
+
+
+def seconds(text: str) -> float:
+    """Returns a positive finite number of seconds; takes "90", "90s" and "2m"."""
+    value = number(text) if re.fullmatch(r"[-+.\deE]+|nan|inf", text) else duration(text)
+    if not value > 0 or math.isinf(value):
+        raise argparse.ArgumentTypeError(f"{text} must be a finite number of seconds above 0")
+    return value
+
+
+def number(text: str) -> float:
+    """Returns a float."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def positive(text: str) -> int:
+    """Returns an int >= 1."""
+    if not re.fullmatch(r"\d+", text) or not 1 <= int(text) <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Returns a float in (0, 1]."""
+    value = number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0 and at most 1")
+    return value
+
+
+def factor(text: str) -> float:
+    """Returns a float in 0 .. 4."""
+    value = number(text)
+    if not 0 <= value <= 4:
+        raise argparse.ArgumentTypeError(f"{text} must lie in 0 .. 4")
+    return value
+
+
+def sustain(text: str) -> float:
+    """Returns a float in 0.25 .. 100."""
+    value = number(text)
+    if not 0.25 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} must lie in 0.25 .. 100")
+    return value
+
+
+def seed_number(text: str) -> int:
+    """Returns an int in 0 .. 2^64 - 1."""
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from 0; the seed's sound is given without a flag"
+        )
+    if int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"{text} must be below 2^64")
+    return int(text)
