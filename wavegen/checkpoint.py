@@ -23,6 +23,7 @@ import numpy as np
 
 from wavegen.config import nearest
 from wavegen.errors import CheckpointError, OutputError, UsageError, shown
+from wavegen.facts import check_resumed
 from wavegen.modelfile import ModelFile, plain, read_model, read_state, save_model, save_state
 
 __all__ = [
@@ -145,6 +146,16 @@ class Run:
                 "--fresh begins a new run and keeps this one aside"
             )
         return None
+
+    def resumable(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """Returns what `load_state` does, after checking the facts that a training goes on from.
+
+        Raises:
+            CheckpointError: there are states, but none of them can be resumed.
+        """
+        if saved := self.load_state():
+            check_resumed(saved[1], shown(self.folder))
+        return saved
 
     # -- log -----------------------------------------------------------------------------------
 

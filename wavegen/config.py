@@ -186,6 +186,7 @@ class TrainSettings:
     rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
 
 
+REMEMBERED = 1 << 26  # numbers that a WaveNet may keep of one stream
 EMBEDDING = 128  # numbers that a code of a spectral LSTM becomes
 
 Config = WaveNetConfig | SpectralLSTMConfig
@@ -236,6 +237,14 @@ def build(kind: type, values: dict[str, Any]) -> Any:
             raise UsageError(f"{name!r} is not a setting of {kind.__name__}{nearest(name, fields)}")
         check(fields[name], value)
     config = kind(**values)
+    if isinstance(config, WaveNetConfig):
+        remembered = config.residual_channels * config.receptive_field
+        if remembered > REMEMBERED:
+            raise UsageError(
+                f"residual_channels={config.residual_channels} and a receptive field of "
+                f"{config.receptive_field} samples lead to {remembered} numbers to remember; "
+                f"{REMEMBERED} are allowed"
+            )
     if isinstance(config, SpectralLSTMConfig):
         if config.n_fft % 2:
             raise UsageError(f"n_fft={config.n_fft} must be even")

@@ -20,6 +20,7 @@ from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.dataset import Dataset
 from wavegen.engines.reference import Reference
+from wavegen.errors import CheckpointError
 from wavegen.frame_baselines import FrameBaselines
 
 FIT_SAMPLES = 20_000_000  # of training sound that the baselines are fitted on, at most
@@ -47,9 +48,17 @@ class Yardsticks:
 
     @classmethod
     def from_arrays(cls, model_config: Any, arrays: dict[str, np.ndarray]) -> Yardsticks:
-        """Returns the yardsticks that `to_arrays` gave away."""
-        if isinstance(model_config, WaveNetConfig):
-            return cls(model_config, SampleBaselines.from_arrays(codec_of(model_config), arrays))
+        """Returns the yardsticks that `to_arrays` gave away.
+
+        Raises:
+            CheckpointError: they are not of such a model.
+        """
+        samples, codec = isinstance(model_config, WaveNetConfig), codec_of(model_config)
+        wanted = SampleBaselines.shapes(codec) if samples else FrameBaselines.shapes(codec)
+        if {name: array.shape for name, array in arrays.items()} != wanted:
+            raise CheckpointError("the model's baselines do not fit its codec; train it again")
+        if samples:
+            return cls(model_config, SampleBaselines.from_arrays(codec, arrays))
         return cls(model_config, FrameBaselines.from_arrays(arrays))
 
     def to_arrays(self) -> dict[str, np.ndarray]:

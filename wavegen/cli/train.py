@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             return dry_run(Path(scratch) / name, family, arguments, console)
     if arguments.fresh:
         move_aside(folder, console)
-    saved = Run.open(folder, create=False).load_state() if folder.is_dir() else None
+    saved = Run.open(folder, create=False).resumable() if folder.is_dir() else None
     if saved and not arguments.arch:
         family = saved[1]["family"]
     model_config, settings = wanted(arguments, family, saved)
