@@ -24,7 +24,15 @@ import numpy as np
 from wavegen.config import nearest
 from wavegen.errors import CheckpointError, OutputError, UsageError, shown
 from wavegen.facts import check_resumed
-from wavegen.modelfile import ModelFile, plain, read_model, read_state, save_model, save_state
+from wavegen.modelfile import (
+    ModelFile,
+    plain,
+    read_model,
+    read_state,
+    save_model,
+    save_state,
+    sync_folder,
+)
 
 __all__ = [
     "ModelFile",
@@ -73,6 +81,7 @@ class Run:
                 probe = folder / f".{os.getpid()}.tmp"
                 probe.touch()
                 probe.unlink(missing_ok=True)  # who holds the lock may have cleaned it away
+                sync_folder(folder.parent)
             except OSError as error:
                 raise OutputError(
                     f"{shown(folder)}: cannot be written to ({error.strerror}); "

@@ -85,7 +85,8 @@ class Climate:
             if isinstance(value, (list, tuple)) != many:
                 return None
             values = value if many else [value]
-            if not all(isinstance(v, (int, float)) for v in values):
+            most = 1e15 if many else 1e3
+            if not all(isinstance(v, (int, float)) and abs(v) <= most for v in values):
                 return None
             found[field.name] = tuple(map(float, values)) if many else float(values[0])
         sizes, size = [len(found[name]) for name in MANY], moment.count(channels)

@@ -187,6 +187,7 @@ class TrainSettings:
 
 
 REMEMBERED = 1 << 26  # numbers that a WaveNet may keep of one stream
+FITTED = 64  # taps of the predictor that may be fitted for each sample
 EMBEDDING = 128  # numbers that a code of a spectral LSTM becomes
 
 Config = WaveNetConfig | SpectralLSTMConfig
@@ -244,6 +245,11 @@ def build(kind: type, values: dict[str, Any]) -> Any:
                 f"residual_channels={config.residual_channels} and a receptive field of "
                 f"{config.receptive_field} samples lead to {remembered} numbers to remember; "
                 f"{REMEMBERED} are allowed"
+            )
+        if config.predictor_order > FITTED * config.predictor_hop:
+            raise UsageError(
+                f"predictor_order={config.predictor_order} needs a predictor_hop of at least "
+                f"{-(-config.predictor_order // FITTED)}, not {config.predictor_hop}"
             )
     if isinstance(config, SpectralLSTMConfig):
         if config.n_fft % 2:

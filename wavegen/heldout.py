@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -98,14 +98,25 @@ class Judge:
         self.baselines = joined([counted(yardsticks, yardsticks.values(p)) for p in self.pieces])
         self.seconds = 0.0  # the last judgement took
 
-    def __call__(self, params: list[Any]) -> tuple[list[score.Score], str]:
-        """Returns the scores, the model's first, and the verdict; no scores if nothing is held."""
+    def __call__(
+        self, params: list[Any], check: Callable[[], None] = lambda: None
+    ) -> tuple[list[score.Score], str]:
+        """Returns the scores, the model's first, and the verdict; no scores if nothing is held.
+
+        Args:
+            params: the model's.
+            check: called before every piece; what it raises ends the judgement.
+        """
         if not self.baselines:
             return [], "nothing is held out, so nothing can be said"
         began = time.monotonic()
         self.engine.params = params
-        costs = [{"model": self.yardsticks.cost(self.engine.log_prob(p))} for p in self.pieces]
-        model = joined([counted(self.yardsticks, cost) for cost in costs])
+        costs = []
+        for piece in self.pieces:
+            check()
+            cost = {"model": self.yardsticks.cost(self.engine.log_prob(piece))}
+            costs.append(counted(self.yardsticks, cost))
+        model = joined(costs)
         self.seconds = time.monotonic() - began
         scores = table(self.yardsticks, model, self.baselines)
         return scores, verdict(self.yardsticks, model, self.baselines)

@@ -15,7 +15,7 @@ from rich.console import Console as Rich
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from wavegen.errors import shown
+from wavegen.errors import Error, shown
 
 
 class Console:
@@ -39,6 +39,14 @@ class Console:
     def error(self, text: str) -> None:
         """Says why the command failed, in one line."""
         self.rich.print(f"wavegen: error: {shown(text)}", soft_wrap=True)
+
+    def leave(self, text: str, code: int) -> None:
+        """Says a last thing and ends the process at once, whatever its other threads do."""
+        try:
+            self.rich.show_cursor(True)  # a live line had hidden it
+            self.note(text)
+        finally:
+            os._exit(code)
 
     def result(self, text: str) -> None:
         """Prints what other programs may read."""
@@ -126,6 +134,8 @@ def hushed() -> Iterator[None]:
         os.dup2(said.fileno(), 2)
         try:
             yield
+        except Error:  # whose one line says it all
+            raise
         except BaseException:
             said.seek(0)
             os.write(kept, said.read())
