@@ -18,10 +18,11 @@ from wavegen import audio, checkpoint, engines
 from wavegen.cli import naming, play
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed
+from wavegen.config import Config
+from wavegen.draft import check_folder
 from wavegen.errors import AudioError, Error, UsageError
 from wavegen.sampling import BLOCK_SECONDS, Sampler
 
-LONG_SECONDS = 3600.0  # ask before drawing more than this
 FILE_SECONDS = 0.125  # drawn at a time where nobody listens meanwhile
 ROOM = 160  # bytes of a WAV's comment kept for what the guard has to say
 KEPT_SECONDS = 30.0  # to tell what went wrong
@@ -29,10 +30,6 @@ KEPT_SECONDS = 30.0  # to tell what went wrong
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Continues every seed; returns 0 only if each of them worked."""
-    if arguments.seconds > LONG_SECONDS and not arguments.yes:
-        raise UsageError(
-            f"{clock(arguments.seconds)} of sound is a lot; add --yes if that is what you want"
-        )
     temperatures = spread(arguments.temperature or [], arguments.count)
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(10**6)
@@ -43,6 +40,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for seed in seeds:
         if seed is not None:
             audio.info(seed)  # say what is wrong with it before anything is trained or loaded
+    if arguments.out == "-":
+        raise UsageError("-o - is no folder; results are files, name a folder")
+    check_folder(Path(arguments.out))
     path = find_model(arguments, console)
     console.note(f"model: {path}")
     file = checkpoint.read_model(path)
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     given = {"top_p": arguments.top_p, "noisiness": arguments.noisiness}
     controls |= {name: value for name, value in given.items() if value is not None}
     controls = sampler.check_controls(controls)
+    naming.check_length(sampler, len(seeds), arguments)
     code = 0
     for seed in seeds:
         try:
@@ -81,6 +82,10 @@ def find_model(arguments: argparse.Namespace, console: Console) -> Path:
     ):
         from wavegen.cli import main
 
+        if arguments.seconds > naming.LONG_SECONDS and not arguments.yes:
+            raise UsageError(
+                f"{clock(arguments.seconds)} of sound is a lot; add --yes if that is what you want"
+            )
         recordings = Path("recordings")
         if not recordings.is_dir():
             raise UsageError(
@@ -111,12 +116,12 @@ def continue_one(
 ) -> None:
     """Draws all variations of one seed and writes each to its file, block by block."""
     rate, channels = sampler.config.sample_rate, sampler.config.channels
-    heard = read_end(seed, rate, channels, arguments.prime, console)
+    heard = read_end(seed, sampler.config, arguments.prime, console)
     paths = [
         naming.name_of(seed, file, variation, arguments) for variation in range(arguments.count)
     ]
     for path in paths:
-        naming.refuse(path, seed, arguments.force)
+        naming.refuse(path, seed, arguments.force, *map(Path, arguments.seeds))
     began = time.monotonic()
     try:
         with contextlib.ExitStack() as stack, console.live("drawing") as live:
@@ -234,10 +239,9 @@ def ranked(
     return [path for _, path in sorted(found)]
 
 
-def read_end(
-    seed: Path | None, rate: int, channels: int, seconds: float, console: Console
-) -> np.ndarray:
+def read_end(seed: Path | None, config: Config, seconds: float, console: Console) -> np.ndarray:
     """Returns the last `seconds` of the seed `(channels, samples)` at the model's rate."""
+    rate, channels = config.sample_rate, config.channels
     wanted = round(seconds * rate)
     if seed is None:
         return np.zeros((channels, wanted), "float32")
@@ -254,6 +258,12 @@ def read_end(
         )
     if not tail.shape[1]:
         raise AudioError(f"{audio.shown(seed)}: contains no audio; give another seed")
+    needed = config.receptive_field
+    if tail.shape[1] < min(wanted, needed):
+        console.note(
+            f"{audio.shown(seed)}: holds {tail.shape[1]} samples, and the model hears back "
+            f"{needed}; {needed - tail.shape[1]} of silence are put before them"
+        )
     if np.abs(tail).max() < 1e-4:
         console.warning(f"{audio.shown(seed)}: its end is silent; the model continues silence")
     return tail
