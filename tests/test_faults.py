@@ -363,11 +363,11 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 @pytest.mark.parametrize(
     ("worth", "times", "name", "code", "words"),
     [
-        ("nothing", 1, "SIGINT", 130, "goes on from what is saved"),
-        ("nothing", 1, "SIGTERM", 143, "goes on from what is saved"),
+        ("nothing", 1, "SIGINT", 130, "continues from what is saved"),
+        ("nothing", 1, "SIGTERM", 143, "continues from what is saved"),
         ("worth", 1, "SIGINT", 0, "finishing this step and saving"),
         ("worth", 1, "SIGTERM", 0, "finishing this step and saving"),
-        ("worth", 2, "SIGINT", 130, "goes on from what is saved"),
+        ("worth", 2, "SIGINT", 130, "continues from what is saved"),
     ],
 )
 def test_signals_while_training(worth, times, name, code, words):

@@ -128,13 +128,15 @@ def test_changed_recordings_are_said_and_trained_on(recordings, tmp_path):
     given = settings("wavenet")
     run, _ = fit(tmp_path / "runs/a", load(recordings, model_config), model_config, given, steps=1)
     (recordings / "two.wav").unlink()
-    events = []
+    events, given = [], dataclasses.replace(given, learning_rate=1e-3, batch=2)
     fit(
         run.folder, load(recordings, model_config), model_config, given, steps=2,
         report=events.append,
     )  # fmt: skip
     texts = " ".join(event.get("text", "") for event in events)
     assert "recordings have changed since this run began (0 new, 1 gone)" in texts
+    assert "from here on: learning_rate 0.005 -> 0.001" in texts
+    assert "the batch stays 3" in texts
     assert run.load_state()[1]["step"] == 2
 
 

@@ -114,8 +114,9 @@ class Run:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            for left in self.folder.glob(".*.tmp"):  # of saves that were killed
-                left.unlink(missing_ok=True)
+            for pattern in (".*.tmp", "samples/.*.partial-*"):  # of saves that were killed
+                for left in self.folder.glob(pattern):
+                    left.unlink(missing_ok=True)
             yield
 
     # -- training state ------------------------------------------------------------------------

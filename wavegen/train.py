@@ -173,7 +173,12 @@ class Session:
     # -- what happens between steps ------------------------------------------------------------
 
     def validate(self) -> None:
-        """Scores the averaged weights on the held-out part; keeps them if best, but for slack."""
+        """Scores the averaged weights on the held-out part; keeps them if best, but for slack.
+
+        What has been learned is saved before: then the user need not wait for the end of this.
+        """
+        if self.step:
+            self.save()
         scores, verdict = self.judge(
             self.layout.parameters(ops.convert_to_tensor(self.learner.average)), self.plan.check
         )

@@ -14,7 +14,7 @@ class Signals:
     """Turns the first SIGINT or SIGTERM into "stop after this step", the second into an exit.
 
     A thread hears them: Python's own handlers must wait while TensorFlow compiles, for up to a
-    minute. As long as nothing has been learned the first one, too, leaves at once.
+    minute. Where all that was learned is saved already, the first one, too, leaves at once.
 
     Attributes:
         received: number of the first signal, 0 before.
@@ -53,7 +53,9 @@ class Signals:
     def receive(self, number: int) -> None:
         """Notes the first signal once there is something to save; else leaves at once."""
         if self.received or not self.worth_saving:
-            self.console.leave("stopped; the same command goes on from what is saved", 128 + number)
+            self.console.leave(
+                "stopped; the same command continues from what is saved", 128 + number
+            )
         self.received = number
         self.console.note("finishing this step and saving; once more stops at once")
 

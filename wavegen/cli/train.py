@@ -162,7 +162,8 @@ def train(
         show = Show(console, live, run_folder, seconds, arguments)
 
         def report(event: dict) -> None:
-            signals.worth_saving |= event["event"] == "step"
+            if event["event"] in ("step", "saved"):
+                signals.worth_saving = event["event"] == "step"
             show(event)
 
         plan = Plan(seconds, arguments.steps, report, stop=signals.stopped)
