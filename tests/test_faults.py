@@ -7,11 +7,13 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,8 +243,6 @@ def test_results_that_do_not_fit_and_very_long_ones_are_told_first(place, capsys
 
 def re_duration(line, start, end):
     """Returns whether a line holds start, a duration and end."""
-    import re
-
     return re.search(f"{re.escape(start)} [0-9:]+ to draw {re.escape(end)}", line)
 
 
@@ -441,3 +441,18 @@ def test_a_full_disk_while_saving_keeps_the_states_before(tmp_path):
     assert sorted(os.listdir(run.folder)) == [
         "state-00000001.safetensors", "state-00000002.safetensors"
     ]  # fmt: skip
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+
+def test_the_table_of_faults_is_whole_and_names_tests_that_exist():
+    here = Path(__file__).parent
+    rows = re.findall(r"^\| (\d+) \|(.*)\|$", (here / "FAULTS.md").read_text("utf-8"), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 79))
+    for number, row in rows:
+        assert len(row.split(" | ")) == 4, number
+        named = re.findall(r"`(test_\w+)::(test_\w+)`", row)
+        assert named or number == "58", number  # which says why there is none
+        for file, test in named:
+            assert f"def {test}(" in (here / f"{file}.py").read_text("utf-8"), (number, test)
