@@ -89,6 +89,7 @@ class Session:
         self.learner = optimizer.begin(self.layout)
         self.step, self.spent, self.best = 0, 0.0, np.inf
         self.rate_factor, self.rollbacks = 1.0, 0
+        self.bad = 0  # gradients in a row that were not finite
         self.carry: Any = None
         if saved:
             self.restore(*saved)
@@ -115,16 +116,16 @@ class Session:
         if self.step == 0:
             self.validate()
             self.save()
-        listened, bad, meter = self.progress(), 0, Meter()
+        listened, meter = self.progress(), Meter()
         while self.progress() < 1.0:
             self.plan.check()
             rate = self.rate_factor * optimizer.schedule(self.settings, self.step, self.progress())
             loss, norm = self.one_step(self.prefetch(self.step), rate)
             self.step += 1
-            bad = 0 if np.isfinite(norm) else bad + 1
-            if bad >= BAD_STEPS:
+            self.bad = 0 if np.isfinite(norm) else self.bad + 1
+            if self.bad >= BAD_STEPS:
                 self.roll_back()
-                bad = 0
+                self.bad = 0
             meter.add(loss, self.settings.batch * self.settings.window)
             self.report_step(meter, norm, rate)
             if self.is_listening_time(listened):
@@ -220,11 +221,11 @@ class Session:
     # -- the run's state -----------------------------------------------------------------------
 
     def save(self) -> None:
-        """Writes the whole training state, atomically; one that is no number is not kept."""
+        """Writes the whole training state, atomically, unless its last step was no number."""
         leaves = keras.tree.flatten(backend.to_numpy(self.carry))
         learner = backend.to_numpy(self.learner)._asdict()
         arrays = resume.Parts(learner, leaves, self.layout.fixed).packed()
-        if arrays is None:
+        if arrays is None or self.bad:
             return  # what is on disk is the last good state, and stays it
         arrays |= {f"baselines/{name}": a for name, a in self.yardsticks.to_arrays().items()}
         arrays["recordings"] = resume.heard(self.dataset)
