@@ -209,6 +209,14 @@ def test_nothing_but_damaged_states_is_an_error(run):
     assert len(run.warnings) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills")
+def test_killed_trainings_take_the_same_steps_bit_for_bit(tmp_path):
+    import soak
+
+    soak.kills(tmp_path, 3, seed=0)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_process_killed_while_saving_leaves_a_state_that_loads(tmp_path):
     command = [sys.executable, "-c", KILLER, str(tmp_path / "run")]

@@ -41,6 +41,8 @@ def test_every_preset_can_be_built():
         ({"head": "softmx"}, "head='softmx' must be one of logistic, softmax"),
         ({"mixtures": 0}, "mixtures=0 must lie in 1 .. 64"),
         ({"predictor_hop": 0}, "predictor_hop=0 must lie in 1 .. 65536"),
+        ({"predictor_order": 4096, "predictor_hop": 63}, "predictor_hop of at least 64, not 63"),
+        ({"cycles": 16, "layers_per_cycle": 14, "residual_channels": 512}, "to remember"),
         ({"predictor_memory": 0.0}, "predictor_memory=0.0 must lie in 0.0001 .. 10"),
     ],
 )

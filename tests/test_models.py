@@ -6,8 +6,8 @@ from keras import ops
 from scipy.signal import lfilter
 from scipy.special import expit, log_softmax, logsumexp
 
-from wavegen.cli.info import parameters
 from wavegen.codec import codec_of
+from wavegen.counting import parameters
 from wavegen.models import FAMILIES, heads, predictor
 from wavegen.models.frames import frames_of, parts_of
 from wavegen.models.resonator import DEGREES, inside

@@ -8,8 +8,8 @@ import pytest
 
 from wavegen import cli
 from wavegen.cli.display import large
-from wavegen.cli.info import parameters
 from wavegen.cli.parse import COMMANDS
+from wavegen.counting import parameters
 from wavegen.presets import PRESETS, from_preset
 
 ROOT = Path(__file__).parent.parent

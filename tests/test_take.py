@@ -223,8 +223,10 @@ def test_climate_of_recordings_and_its_complaints(recordings):
     data = dataset.load([recordings], sample_rate=8000, channels=1)
     climate = Climate.of(data)
     assert climate.softest_db < climate.loudest_db < 0
-    assert Climate.from_facts(vars(climate)) == climate
-    assert Climate.from_facts({"loudest_db": "x"}) is None and Climate.from_facts(None) is None
+    assert Climate.from_facts(vars(climate), 1) == climate
+    for none in (None, [], {"loudest_db": "x"}, {**vars(climate), "usual": [[1.0], [1.0, 2.0]]}):
+        assert Climate.from_facts(none, 1) is None
+    assert Climate.from_facts(vars(climate), 2) is None  # of mono, where the model is stereo
     for recording, start, stop in data.segments("train"):
         music = data.signal(recording, start, stop)
         for end in range(4000, music.shape[1], 2000):

@@ -43,9 +43,15 @@ def test_resumed_is_uninterrupted_to_the_last_bit(family, fields, recordings, tm
     data, given = load(recordings, model_config), settings(family)
     straight, outcome = fit(tmp_path / "runs/straight", data, model_config, given, steps=6)
     assert outcome == "finished"
-    calls = iter(range(100))
+    steps = []
     halves, outcome = fit(
-        tmp_path / "runs/halves", data, model_config, given, steps=6, stop=lambda: next(calls) >= 3
+        tmp_path / "runs/halves",
+        data,
+        model_config,
+        given,
+        steps=6,
+        report=lambda event: steps.append(event) if event["event"] == "step" else None,
+        stop=lambda: len(steps) >= 3,
     )
     assert outcome == "stopped"
     assert halves.load_state()[1]["step"] == 3
@@ -122,12 +128,15 @@ def test_changed_recordings_are_said_and_trained_on(recordings, tmp_path):
     given = settings("wavenet")
     run, _ = fit(tmp_path / "runs/a", load(recordings, model_config), model_config, given, steps=1)
     (recordings / "two.wav").unlink()
-    events = []
+    events, given = [], dataclasses.replace(given, learning_rate=1e-3, batch=2)
     fit(
         run.folder, load(recordings, model_config), model_config, given, steps=2,
         report=events.append,
     )  # fmt: skip
-    assert any("recordings have changed" in event.get("text", "") for event in events)
+    texts = " ".join(event.get("text", "") for event in events)
+    assert "recordings have changed since this run began (0 new, 1 gone)" in texts
+    assert "from here on: learning_rate 0.005 -> 0.001" in texts
+    assert "the batch stays 3" in texts
     assert run.load_state()[1]["step"] == 2
 
 

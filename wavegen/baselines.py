@@ -131,6 +131,13 @@ class SampleBaselines:
         names = ("histogram", "bigram", "coefficients")
         return {name: getattr(self, name) for name in names} | {"scales": np.array(numbers)}
 
+    @staticmethod
+    def shapes(codec: Any) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of the arrays that `to_arrays` gives for a codec."""
+        count = int(codec.classes[-1]) + 1
+        shapes = {"histogram": (count,), "bigram": (min(count, CONTEXTS), count)}
+        return shapes | {"coefficients": (ORDER,), "scales": (len(SCALES),)}
+
     @classmethod
     def from_arrays(cls, codec: Any, arrays: dict[str, np.ndarray]) -> SampleBaselines:
         """Returns the baselines that `to_arrays` gave away, for the same codec."""

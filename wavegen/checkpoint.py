@@ -23,7 +23,16 @@ import numpy as np
 
 from wavegen.config import nearest
 from wavegen.errors import CheckpointError, OutputError, UsageError, shown
-from wavegen.modelfile import ModelFile, plain, read_model, read_state, save_model, save_state
+from wavegen.facts import check_resumed
+from wavegen.modelfile import (
+    ModelFile,
+    plain,
+    read_model,
+    read_state,
+    save_model,
+    save_state,
+    sync_folder,
+)
 
 __all__ = [
     "ModelFile",
@@ -72,6 +81,7 @@ class Run:
                 probe = folder / f".{os.getpid()}.tmp"
                 probe.touch()
                 probe.unlink(missing_ok=True)  # who holds the lock may have cleaned it away
+                sync_folder(folder.parent)
             except OSError as error:
                 raise OutputError(
                     f"{shown(folder)}: cannot be written to ({error.strerror}); "
@@ -104,8 +114,9 @@ class Run:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            for left in self.folder.glob(".*.tmp"):  # of saves that were killed
-                left.unlink(missing_ok=True)
+            for pattern in (".*.tmp", "samples/.*.partial-*"):  # of saves that were killed
+                for left in self.folder.glob(pattern):
+                    left.unlink(missing_ok=True)
             yield
 
     # -- training state ------------------------------------------------------------------------
@@ -145,6 +156,16 @@ class Run:
                 "--fresh begins a new run and keeps this one aside"
             )
         return None
+
+    def resumable(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """Returns what `load_state` does, after checking the facts that a training goes on from.
+
+        Raises:
+            CheckpointError: there are states, but none of them can be resumed.
+        """
+        if saved := self.load_state():
+            check_resumed(saved[1], shown(self.folder))
+        return saved
 
     # -- log -----------------------------------------------------------------------------------
 

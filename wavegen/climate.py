@@ -27,6 +27,7 @@ CLIPPED = 0.02  # share of samples at full scale
 WHITE = 0.56  # `score.flatness` of half a second of noise, whatever its colour
 SPAN = 64  # moments in a row that are measured together, about 15 s
 SEED, SHORTEST = 14, 5  # moments that count as a seed: at most, and where there are so many
+MANY = ("usual", "doubt", "precision")  # fields of more than one number
 RIDGE = 0.02  # of a feature's variance, added to it: no two features are the same
 
 
@@ -70,20 +71,26 @@ class Climate:
         return cls(softest, max(levels), max(heard, default=0.0), max(clipped), max(tops), *lasting)
 
     @classmethod
-    def from_facts(cls, facts: Any) -> Climate | None:
-        """Returns the climate that a model file's facts hold; None if they hold none."""
+    def from_facts(cls, facts: Any, channels: int) -> Climate | None:
+        """Returns the climate that a model file's facts hold; None if they hold none of such sound.
+
+        Args:
+            facts: anything that JSON can hold.
+            channels: of the model.
+        """
         found: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             value: Any = facts.get(field.name) if isinstance(facts, dict) else None
-            many = field.name in ("usual", "doubt", "precision")
+            many = field.name in MANY
             if isinstance(value, (list, tuple)) != many:
                 return None
-            values = np.ravel(value).tolist() if many else [value]
-            if not all(isinstance(v, (int, float)) for v in values):
+            values = value if many else [value]
+            most = 1e15 if many else 1e3
+            if not all(isinstance(v, (int, float)) and abs(v) <= most for v in values):
                 return None
             found[field.name] = tuple(map(float, values)) if many else float(values[0])
-        sizes = [len(found[name]) for name in ("usual", "doubt", "precision")]
-        return cls(**found) if sizes == [sizes[0], sizes[0], sizes[0] ** 2] else None
+        sizes, size = [len(found[name]) for name in MANY], moment.count(channels)
+        return cls(**found) if sizes == [size, size, size**2] else None
 
     def near(self, sound: np.ndarray, sample_rate: int, aim_db: float) -> Climate:
         """Returns what moments are like after a seed: in between it and all recordings.

@@ -186,6 +186,8 @@ class TrainSettings:
     rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
 
 
+REMEMBERED = 1 << 26  # numbers that a WaveNet may keep of one stream
+FITTED = 64  # taps of the predictor that may be fitted for each sample
 EMBEDDING = 128  # numbers that a code of a spectral LSTM becomes
 
 Config = WaveNetConfig | SpectralLSTMConfig
@@ -236,6 +238,19 @@ def build(kind: type, values: dict[str, Any]) -> Any:
             raise UsageError(f"{name!r} is not a setting of {kind.__name__}{nearest(name, fields)}")
         check(fields[name], value)
     config = kind(**values)
+    if isinstance(config, WaveNetConfig):
+        remembered = config.residual_channels * config.receptive_field
+        if remembered > REMEMBERED:
+            raise UsageError(
+                f"residual_channels={config.residual_channels} and a receptive field of "
+                f"{config.receptive_field} samples lead to {remembered} numbers to remember; "
+                f"{REMEMBERED} are allowed"
+            )
+        if config.predictor_order > FITTED * config.predictor_hop:
+            raise UsageError(
+                f"predictor_order={config.predictor_order} needs a predictor_hop of at least "
+                f"{-(-config.predictor_order // FITTED)}, not {config.predictor_hop}"
+            )
     if isinstance(config, SpectralLSTMConfig):
         if config.n_fft % 2:
             raise UsageError(f"n_fft={config.n_fft} must be even")

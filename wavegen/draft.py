@@ -11,6 +11,24 @@ from pathlib import Path
 from wavegen.errors import OutputError, shown
 
 
+def check_folder(folder: Path) -> None:
+    """Looks whether files can be written into a folder, which need not exist yet.
+
+    Raises:
+        OutputError: they cannot.
+    """
+    there = existing(folder)
+    if not os.path.isdir(there):
+        raise OutputError(f"{shown(there)}: is a file, not a folder; choose another folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{shown(there)}: cannot be written to; choose another folder")
+
+
+def existing(folder: Path) -> Path:
+    """Returns a path, or the nearest above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+
+
 class Draft:
     """A temporary file beside the final one: `.NAME.partial-PID`, hidden.
 

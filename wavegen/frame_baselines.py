@@ -95,6 +95,13 @@ class FrameBaselines:
         names = ("gaussian_per_bin", "student_per_bin", "taps", "student_error")
         return {name: getattr(self, name) for name in names}
 
+    @staticmethod
+    def shapes(codec: Any) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of the arrays that `to_arrays` gives for a codec."""
+        bins = (codec.channels, codec.n_fft // 2)
+        names = ("gaussian_per_bin", "student_per_bin", "student_error")
+        return dict.fromkeys(names, bins) | {"taps": (2, 2, *bins)}
+
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> FrameBaselines:
         """Returns the baselines that `to_arrays` gave away."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from wavegen.baselines import SampleBaselines
 from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.dataset import Dataset
+from wavegen.errors import CheckpointError
 from wavegen.frame_baselines import FrameBaselines
 
 FIT_SAMPLES = 20_000_000  # of training sound that the baselines are fitted on, at most
@@ -45,9 +46,17 @@ class Yardsticks:
 
     @classmethod
     def from_arrays(cls, model_config: Any, arrays: dict[str, np.ndarray]) -> Yardsticks:
-        """Returns the yardsticks that `to_arrays` gave away."""
-        if isinstance(model_config, WaveNetConfig):
-            return cls(model_config, SampleBaselines.from_arrays(codec_of(model_config), arrays))
+        """Returns the yardsticks that `to_arrays` gave away.
+
+        Raises:
+            CheckpointError: they are not of such a model.
+        """
+        samples, codec = isinstance(model_config, WaveNetConfig), codec_of(model_config)
+        wanted = SampleBaselines.shapes(codec) if samples else FrameBaselines.shapes(codec)
+        if {name: array.shape for name, array in arrays.items()} != wanted:
+            raise CheckpointError("the model's baselines do not fit its codec; train it again")
+        if samples:
+            return cls(model_config, SampleBaselines.from_arrays(codec, arrays))
         return cls(model_config, FrameBaselines.from_arrays(arrays))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -89,14 +98,25 @@ class Judge:
         self.baselines = joined([counted(yardsticks, yardsticks.values(p)) for p in self.pieces])
         self.seconds = 0.0  # the last judgement took
 
-    def __call__(self, params: list[Any]) -> tuple[list[score.Score], str]:
-        """Returns the scores, the model's first, and the verdict; no scores if nothing is held."""
+    def __call__(
+        self, params: list[Any], check: Callable[[], None] = lambda: None
+    ) -> tuple[list[score.Score], str]:
+        """Returns the scores, the model's first, and the verdict; no scores if nothing is held.
+
+        Args:
+            params: the model's.
+            check: called before every piece; what it raises ends the judgement.
+        """
         if not self.baselines:
             return [], "nothing is held out, so nothing can be said"
         began = time.monotonic()
         self.engine.params = params
-        costs = [{"model": self.yardsticks.cost(self.engine.log_prob(p))} for p in self.pieces]
-        model = joined([counted(self.yardsticks, cost) for cost in costs])
+        costs = []
+        for piece in self.pieces:
+            check()
+            cost = {"model": self.yardsticks.cost(self.engine.log_prob(piece))}
+            costs.append(counted(self.yardsticks, cost))
+        model = joined(costs)
         self.seconds = time.monotonic() - began
         scores = table(self.yardsticks, model, self.baselines)
         return scores, verdict(self.yardsticks, model, self.baselines)

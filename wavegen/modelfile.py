@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import stat
 from dataclasses import dataclass
@@ -22,21 +21,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from wavegen import __version__, config
-from wavegen.errors import CheckpointError, OutputError, UsageError, shown
+from wavegen import __version__
+from wavegen.errors import CheckpointError, OutputError, shown
+from wavegen.facts import check_model, check_state
+from wavegen.header import FORMAT, MAX_HEADER, look
 
-FORMAT = 1
-MAX_HEADER = 16 << 20  # bytes
-MAX_FILE = 64 << 30
 BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line ends otherwise
-DTYPES = {f"{k}{8 * n}": np.dtype(f"<{k.lower()}{n}") for k in "FIU" for n in (2, 4, 8)}
-DTYPES |= {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "BOOL": np.dtype("?")}
-FOREIGN = {
-    b"PK\x03\x04": "a zip archive (.keras or PyTorch)",
-    b"\x89HDF": "an HDF5 file (.h5)",
-    **{bytes([0x80, protocol]): "a Python pickle" for protocol in range(2, 6)},
-    b"RIFF": "a WAV file",
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ def read_model(path: str | Path) -> ModelFile:
         CheckpointError: one line that names the file and what is wrong.
     """
     path = Path(path)
-    tensors, facts, digest = _read(path, "model", check=_check_model)
+    tensors, facts, digest = _read(path, "model", check=check_model)
     return ModelFile(
         path, facts["family"], facts["built"], tensors, facts["extra"], facts["version"], digest
     )
@@ -88,29 +78,8 @@ def save_state(path: str | Path, arrays: dict[str, np.ndarray], facts: dict[str,
 
 def read_state(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Returns (arrays, facts) of a training state; raises CheckpointError like `read_model`."""
-    arrays, facts, _ = _read(Path(path), "state", check=_check_state)
+    arrays, facts, _ = _read(Path(path), "state", check=check_state)
     return arrays, facts["facts"]
-
-
-def _check_model(facts: dict, name: str) -> None:
-    """Validates the configuration before anything is read on its word."""
-    family, values = facts.get("family"), facts.get("config")
-    if not isinstance(family, str) or family not in config.CONFIGS:
-        known = ", ".join(config.CONFIGS)
-        raise CheckpointError(f"{name}: holds a {str(family)[:60]!r} model; known are {known}")
-    if not isinstance(values, dict) or not isinstance(facts.get("extra"), dict):
-        raise CheckpointError(f"{name}: its configuration is not readable; train it again")
-    try:
-        facts["built"] = config.build(config.CONFIGS[family], values)
-    except UsageError as error:
-        text = f"{name}: its configuration is out of range: {str(error)[:300]}"
-        raise CheckpointError(text) from error
-
-
-def _check_state(facts: dict, name: str) -> None:
-    """Validates that there are facts."""
-    if not isinstance(facts.get("facts"), dict):
-        raise CheckpointError(f"{name}: holds no facts about its training; it cannot be resumed")
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -133,6 +102,7 @@ def _write(path: Path, kind: str, tensors: dict[str, np.ndarray], facts: dict) -
     facts = {"format": FORMAT, "version": __version__, **facts}
     text = json.dumps(plain(facts), allow_nan=False)
     data = save(arrays, {f"wavegen_{kind}": text, "sha256": _digest(arrays, text)})
+    assert int.from_bytes(data[:8], "little") <= MAX_HEADER, "it could not be read again"
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -193,8 +163,8 @@ def _read(path: Path, kind: str, check: Any) -> tuple[dict[str, np.ndarray], dic
         if not stat.S_ISREG(status.st_mode):
             raise CheckpointError(f"{name}: is not a regular file; name a model file")
         with os.fdopen(handle, "rb", closefd=False) as file:
-            start, layout, facts, text = _header(file, status.st_size, kind, name)
-            check(facts, name)
+            start, layout, facts, text = look(file, status.st_size, kind, name)
+            check(facts, layout, name)
             data = file.read(status.st_size - start)
     finally:
         os.close(handle)
@@ -211,84 +181,3 @@ def _read(path: Path, kind: str, check: Any) -> tuple[dict[str, np.ndarray], dic
                 f"{name}: {tensor[:60]!r} holds NaN or infinity; use an earlier model"
             )
     return tensors, facts, facts["sha256"]
-
-
-def _header(file: Any, size: int, kind: str, name: str) -> tuple[int, dict, dict, str]:
-    """Returns (first byte of the data, layout of the tensors, facts, their text), all bounded."""
-    head = file.read(8)
-    length = int.from_bytes(head, "little")
-    for magic, what in FOREIGN.items():
-        # a header of 640 bytes begins as a pickle does, but no pickle's length would be plausible
-        if head.startswith(magic) and length > MAX_HEADER:
-            raise CheckpointError(f"{name}: is {what}, not a wavegen model; nothing was loaded")
-    if size < 10 or size > MAX_FILE:
-        raise CheckpointError(f"{name}: holds {size} bytes, which no model does; use another copy")
-    if length > min(MAX_HEADER, size - 8):
-        raise CheckpointError(f"{name}: is not a model file, or cut off; use another copy")
-    header = _json(file.read(length), name)
-    metadata = header.pop("__metadata__", None)
-    if not isinstance(metadata, dict):
-        raise CheckpointError(f"{name}: was not written by wavegen; nothing was loaded")
-    text = metadata.get(f"wavegen_{kind}")
-    if not isinstance(text, str):
-        what = "was not written by wavegen"
-        if any(key.startswith("wavegen_") for key in metadata):
-            what = "is a training state" if kind == "model" else "is a model"
-        raise CheckpointError(f"{name}: {what}; a {kind} was asked for")
-    facts = _json(text, name)
-    if not isinstance(facts.get("format"), int) or facts["format"] > FORMAT:
-        raise CheckpointError(
-            f"{name}: is of format {str(facts.get('format'))[:20]!r}, newer than this wavegen's "
-            f"({FORMAT}); pip install --upgrade wavegen"
-        )
-    facts |= {"version": str(facts.get("version")), "sha256": metadata.get("sha256")}
-    return 8 + length, _layout(header, size - 8 - length, name), facts, text
-
-
-def _layout(header: dict, size: int, name: str) -> dict[str, tuple]:
-    """Returns name -> (dtype, shape, begin, end): contiguous, without holes, the whole data."""
-    found, spans = {}, []
-    for tensor, entry in header.items():
-        try:
-            dtype = DTYPES[entry["dtype"]]
-            shape = tuple(entry["shape"])
-            begin, end = entry["data_offsets"]
-            fits = len(shape) <= 8  # before anything is multiplied
-            fits &= all(type(n) is int and 0 <= n <= MAX_FILE for n in (*shape, begin, end))
-            # numpy refuses even an empty array whose other axes are too long
-            fits = fits and math.prod(max(n, 1) for n in shape) <= MAX_FILE
-            fits = fits and math.prod(shape) * dtype.itemsize == end - begin
-        except (KeyError, TypeError, ValueError):
-            fits = False
-        if not fits:
-            raise CheckpointError(f"{name}: {tensor[:60]!r} is described wrongly; use another copy")
-        found[tensor] = (dtype, shape, begin, end)
-        spans.append((begin, end))
-    at = 0
-    for begin, end in sorted(spans):
-        if begin != at:
-            raise CheckpointError(f"{name}: its tensors overlap or leave holes; use another copy")
-        at = end
-    if at != size:
-        raise CheckpointError(f"{name}: is cut off or has bytes too many; use another copy")
-    return found
-
-
-def _json(data: bytes | str, name: str) -> dict:
-    """Returns an object; no duplicate keys, no NaN, no depth that overflows."""
-
-    def pairs(items: list[tuple[str, Any]]) -> dict:
-        if len({key for key, _ in items}) != len(items):
-            raise ValueError("duplicate key")
-        return dict(items)
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(constant)
-
-    try:
-        found = json.loads(data, object_pairs_hook=pairs, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{name}: its header is not readable; use another copy") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{name}: its header is not readable; use another copy")
-    return found

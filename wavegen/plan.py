@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 
 
+class Stopped(Exception):
+    """The user wants to stop: whatever takes long between two steps is given up."""
+
+
 @dataclass
 class Plan:
     """What the user asked of one training: the box, and who listens.
@@ -27,6 +31,11 @@ class Plan:
     report: Callable[[dict], None] = field(default=lambda event: None)
     listen: Callable[[Any, int, Any], None] = field(default=lambda model, step, climate: None)
     stop: Callable[[], bool] = field(default=lambda: False)
+
+    def check(self) -> None:
+        """Raises Stopped if the user wants to stop."""
+        if self.stop():
+            raise Stopped
 
 
 class Meter:

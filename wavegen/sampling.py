@@ -60,7 +60,8 @@ class Sampler:
         self.sustain = model.config.sustain if sustain is None else sustain
         drawing = model.config.sustained(self.sustain)
         self.engine = engines.make(model, engine, precision, drawing)
-        self.climate = climate or Climate.from_facts(getattr(model, "extra", {}).get("climate"))
+        kept = getattr(model, "extra", {}).get("climate")
+        self.climate = climate or Climate.from_facts(kept, model.config.channels)
 
     def listen(self, seed: np.ndarray, seconds: float | None = None) -> Heard:
         """Returns what the model remembers of a seed.

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from wavegen import backend, config, heldout, optimizer
+from wavegen import backend, config, heldout, optimizer, resume
 from wavegen.checkpoint import Run, check_same, part_of
 from wavegen.climate import Climate
 from wavegen.codec import codec_of
@@ -23,7 +23,7 @@ from wavegen.dataset import Dataset
 from wavegen.errors import DivergedError, OutputError
 from wavegen.feed import Feed, Prefetch, feed
 from wavegen.models import FAMILIES, save
-from wavegen.plan import Meter, Plan
+from wavegen.plan import Meter, Plan, Stopped
 
 SAVE_SECONDS = 60.0  # at most this much training is lost to a kill -9
 BAD_STEPS = 20  # gradients in a row that are not finite before going back to the last saved state
@@ -70,7 +70,7 @@ class Session:
         family = config.family_of(model_config)
         keras.utils.set_random_seed(settings.rng_seed % 2**32)
         self.model: Any = FAMILIES[family](model_config)
-        saved = run.load_state()
+        saved = run.resumable()
         for warning in run.warnings:
             plan.report({"event": "note", "text": warning})
         if saved:
@@ -89,9 +89,12 @@ class Session:
         self.learner = optimizer.begin(self.layout)
         self.step, self.spent, self.best = 0, 0.0, np.inf
         self.rate_factor, self.rollbacks = 1.0, 0
+        self.bad = 0  # gradients in a row that were not finite
         self.carry: Any = None
         if saved:
             self.restore(*saved)
+            for text in resume.changes(self.asked, self.settings, dataset, *saved):
+                plan.report({"event": "note", "text": text})
         self.fit_memory()
         self.prefetch = Prefetch(dataset, model_config, self.settings)
         self.last_save = self.last_validation = time.monotonic()
@@ -99,23 +102,30 @@ class Session:
     # -- the loop ------------------------------------------------------------------------------
 
     def train(self) -> str:
-        """Loops until the box is full or the user stops; saves on every way out."""
+        """Loops until the box is full or the user stops; saves on both ways out."""
+        try:
+            self.loop()
+            outcome = "finished"
+        except Stopped:
+            outcome = "stopped"
+        self.save()
+        return outcome
+
+    def loop(self) -> None:
+        """Takes steps until the box is full; raises Stopped between two of them."""
         if self.step == 0:
             self.validate()
             self.save()
-        listened, bad, meter = self.progress(), 0, Meter()
-        outcome = "finished"
+        listened, meter = self.progress(), Meter()
         while self.progress() < 1.0:
-            if self.plan.stop():
-                outcome = "stopped"
-                break
+            self.plan.check()
             rate = self.rate_factor * optimizer.schedule(self.settings, self.step, self.progress())
             loss, norm = self.one_step(self.prefetch(self.step), rate)
             self.step += 1
-            bad = 0 if np.isfinite(norm) else bad + 1
-            if bad >= BAD_STEPS:
+            self.bad = 0 if np.isfinite(norm) else self.bad + 1
+            if self.bad >= BAD_STEPS:
                 self.roll_back()
-                bad = 0
+                self.bad = 0
             meter.add(loss, self.settings.batch * self.settings.window)
             self.report_step(meter, norm, rate)
             if self.is_listening_time(listened):
@@ -128,11 +138,8 @@ class Session:
                 meter.pause()
             if time.monotonic() - self.last_save > SAVE_SECONDS:
                 self.save()
-        if outcome == "finished":
-            self.validate()
-            self.listen()
-        self.save()
-        return outcome
+        self.validate()
+        self.listen()
 
     def one_step(self, given: Feed, rate: float) -> tuple[float, float]:
         """Takes one training step; returns the loss and the gradient's norm."""
@@ -167,9 +174,14 @@ class Session:
     # -- what happens between steps ------------------------------------------------------------
 
     def validate(self) -> None:
-        """Scores the averaged weights on the held-out part; keeps them if best, but for slack."""
+        """Scores the averaged weights on the held-out part; keeps them if best, but for slack.
+
+        What has been learned is saved before: then the user need not wait for the end of this.
+        """
+        if self.step:
+            self.save()
         scores, verdict = self.judge(
-            self.layout.parameters(ops.convert_to_tensor(self.learner.average))
+            self.layout.parameters(ops.convert_to_tensor(self.learner.average)), self.plan.check
         )
         self.last_validation = time.monotonic()
         mean = scores[0].mean if scores else -float(self.step)  # nothing held out: the latest
@@ -209,13 +221,14 @@ class Session:
     # -- the run's state -----------------------------------------------------------------------
 
     def save(self) -> None:
-        """Writes the whole training state, atomically."""
-        learner = backend.to_numpy(self.learner)
-        arrays = {f"learner/{name}": np.asarray(v) for name, v in learner._asdict().items()}
+        """Writes the whole training state, atomically, unless its last step was no number."""
         leaves = keras.tree.flatten(backend.to_numpy(self.carry))
-        arrays |= {f"carry/{i:03d}": leaf for i, leaf in enumerate(leaves)}
-        arrays |= {f"fixed/{i:03d}": value for i, value in enumerate(self.layout.fixed)}
+        learner = backend.to_numpy(self.learner)._asdict()
+        arrays = resume.Parts(learner, leaves, self.layout.fixed).packed()
+        if arrays is None or self.bad:
+            return  # what is on disk is the last good state, and stays it
         arrays |= {f"baselines/{name}": a for name, a in self.yardsticks.to_arrays().items()}
+        arrays["recordings"] = resume.heard(self.dataset)
         facts = {
             "family": type(self.model).family,
             "config": dataclasses.asdict(self.model.config),
@@ -232,24 +245,25 @@ class Session:
         self.plan.report({"event": "saved", "step": self.step})
 
     def restore(self, arrays: dict[str, np.ndarray], facts: dict) -> None:
-        """Takes a saved state over."""
-        parts = part_of(arrays, "learner/")
-        self.learner = optimizer.Learner(**parts)
-        self.layout.fix([array for _, array in sorted(part_of(arrays, "fixed/").items())])
+        """Takes a saved state over.
+
+        Raises:
+            CheckpointError: its arrays are not those of the model.
+        """
+        self.asked, parts = self.settings, resume.Parts.of(arrays)
+        blank = self.model.initial_state(max(parts.batch, 1))
+        wanted = (self.learner._asdict(), keras.tree.flatten(blank), self.layout.fixed)
+        parts.check(resume.Parts(*wanted), self.run.folder)
+        self.learner = optimizer.Learner(**parts.learner)
+        self.layout.fix(parts.fixed)
         self.step, self.spent = int(facts["step"]), float(facts["seconds"])
         self.best = np.inf if facts["best"] is None else float(facts["best"])
         self.rate_factor, self.rollbacks = float(facts["rate_factor"]), int(facts["rollbacks"])
         self.run.truncate_log(self.step)
         note = f"continuing at step {self.step} after {self.spent:.0f} s of training"
         self.plan.report({"event": "note", "text": note})
-        if facts["fingerprint"] != self.dataset.fingerprint:
-            text = "the recordings have changed since this run began; training goes on with them"
-            self.plan.report({"event": "note", "text": text})
-        leaves = [array for _, array in sorted(part_of(arrays, "carry/").items())]
-        if leaves:
-            self.settings = dataclasses.replace(self.settings, batch=len(leaves[0]))
-            blank = self.model.initial_state(self.settings.batch)
-            self.carry = keras.tree.pack_sequence_as(blank, leaves)
+        self.settings = dataclasses.replace(self.settings, batch=parts.batch)
+        self.carry = keras.tree.pack_sequence_as(blank, parts.carry)
 
     def roll_back(self) -> None:
         """Goes back to the last saved state with half the rate, a few times at most."""

@@ -6,6 +6,7 @@ before a command needs it, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -53,10 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.error("interrupted")
         return 143 if isinstance(interrupt, Terminated) else 130
     except BrokenPipeError:  # the reader of our output went away: nothing to say to anyone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
     except MemoryError:
         console.error("memory does not suffice; try a smaller --batch, --window or preset")
+        return 3
+    except OSError as error:  # the disk, the terminal or the network, not wavegen
+        drop_output()  # or Python would try to write what is left of it, and fail once more
+        where = f"{error.filename}: " if error.filename else ""
+        console.error(f"{where}{error.strerror or error}; free some space or check who may write")
         return 3
     except Exception as error:
         if arguments.verbose:
@@ -65,8 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def drop_output() -> None:
+    """Sends what is still to be written to stdout nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no stdout at all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def log_of(error: BaseException) -> str:
     """Returns the path of a fresh file that holds the traceback."""
-    with tempfile.NamedTemporaryFile("w", prefix="wavegen-", suffix=".log", delete=False) as file:
-        file.write("".join(traceback.format_exception(error)))
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="wavegen-", suffix=".log", delete=False, errors="backslashreplace"
+        ) as file:
+            file.write(text)
+    except OSError:  # nowhere to write to
+        return "--verbose"
     return file.name

@@ -15,6 +15,8 @@ from rich.console import Console as Rich
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from wavegen.errors import Error, shown
+
 
 class Console:
     """Prints notes and progress to stderr and results (paths, JSON) to stdout."""
@@ -22,25 +24,38 @@ class Console:
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
         """Makes a console; `quiet` keeps all but results, warnings and errors to itself."""
         self.quiet, self.verbose = quiet, verbose
-        self.rich = Rich(stderr=True, highlight=False)  # honours NO_COLOR by itself
+        # It honours NO_COLOR by itself; a name like "[b] :cat:.wav" is to stay what it is.
+        self.rich = Rich(stderr=True, highlight=False, markup=False, emoji=False)
 
     def note(self, text: str) -> None:
         """Says something useful to know."""
         if not self.quiet:
-            self.rich.print(text, markup=False, soft_wrap=True)
+            self.rich.print(shown(text), soft_wrap=True)
 
     def warning(self, text: str) -> None:
         """Says what is not as it should be, in one line."""
-        self.rich.print(f"wavegen: warning: {text}", markup=False, soft_wrap=True)
+        self.rich.print(f"wavegen: warning: {shown(text)}", soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Says why the command failed, in one line."""
-        line = " ".join(text.split("\n"))
-        self.rich.print(f"wavegen: error: {line}", markup=False, soft_wrap=True)
+        self.rich.print(f"wavegen: error: {shown(text)}", soft_wrap=True)
+
+    def leave(self, text: str, code: int) -> None:
+        """Says a last thing and ends the process at once, whatever its other threads do."""
+        try:
+            self.rich.show_cursor(True)  # a live line had hidden it
+            self.note(text)
+        finally:
+            os._exit(code)
 
     def result(self, text: str) -> None:
         """Prints what other programs may read."""
-        sys.stdout.write(text + "\n")
+        if sys.stdout is None:  # closed by who called us
+            return
+        try:
+            sys.stdout.write(text + "\n")
+        except UnicodeEncodeError:  # a terminal of few characters, or a name that is not UTF-8
+            sys.stdout.write(shown(text).encode("ascii", "backslashreplace").decode() + "\n")
         sys.stdout.flush()
 
     def table(self, columns: list[str], rows: list[list[str]], *, to_stdout: bool = False) -> None:
@@ -51,8 +66,10 @@ class Console:
         for i, column in enumerate(columns):
             table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*row)
-        target = Rich(highlight=False) if to_stdout else self.rich
+            table.add_row(*map(shown, row))
+        target = self.rich
+        if to_stdout:
+            target = Rich(highlight=False, markup=False, emoji=False)
         target.print(table)
 
     def live(self, title: str) -> Live:
@@ -72,9 +89,9 @@ class Live:
         self.bar: Progress | None = None
         if console.rich.is_terminal and not console.quiet:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(24),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", markup=False),
             )
             self.bar = Progress(*columns, console=console.rich, transient=True)
             self.task = self.bar.add_task(title, total=1.0, text="")
@@ -130,6 +147,8 @@ def hushed() -> Iterator[None]:
         os.dup2(said.fileno(), 2)
         try:
             yield
+        except Error:  # whose one line says it all
+            raise
         except BaseException:
             said.seek(0)
             os.write(kept, said.read())

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wavegen import audio, checkpoint, config
+from wavegen import audio, checkpoint
 from wavegen.cli.display import Console, clock, large
-from wavegen.config import EMBEDDING
+from wavegen.counting import parameters
 from wavegen.errors import UsageError
 from wavegen.presets import PRESETS, from_preset
 
@@ -63,10 +63,11 @@ def model(path: Path) -> dict[str, Any]:
     found |= {name: str(value) for name, value in dataclasses.asdict(file.config).items()}
     found |= {
         "trained": f"{file.extra.get('step', '?')} steps, "
-        f"{clock(file.extra.get('seconds', 0))} on {file.extra.get('recordings', '?')}"
+        f"{clock(file.extra.get('seconds') or 0)} on {file.extra.get('recordings', '?')}"
     }
     for score in file.extra.get("scores", []):
-        found[f"held out, {score['name']}"] = f"{score['mean']:.3f} {score['unit']}"
+        mean = "unknown" if score.get("mean") is None else f"{score['mean']:.3f}"
+        found[f"held out, {score.get('name')}"] = f"{mean} {score.get('unit')}"
     return found | {"verdict": file.extra.get("verdict", "")}
 
 
@@ -86,29 +87,3 @@ def presets() -> list[dict[str, Any]]:
             row |= {"receptive field": f"{field:.0f} ms", "batch": settings.batch}
             rows.append(row | {"window": settings.window})
     return rows
-
-
-def parameters(model_config: Any) -> int:
-    """Returns the number of weights a configuration leads to, counted without building it."""
-    c = model_config
-    if isinstance(c, config.WaveNetConfig):
-        layers, r, g = len(c.dilations), c.residual_channels, c.gate_channels
-        block = (c.kernel_size * r + 1) * 2 * g + (g + 1) * r
-        softmax, known = c.head == "softmax", 5 if c.predictor_order else 1  # features a channel
-        heads = (c.post_channels + 1) * c.outputs * c.channels
-        given = (c.levels if softmax else 3) * c.post_channels if c.channels > 1 else 0
-        post = (c.skip_channels + 1) * c.post_channels * c.channels
-        inputs = (known * c.channels + 1) * r + (c.levels * r * c.channels if softmax else 0)
-        coupling = 1 if c.predictor_order else 0
-        skip = (layers * g + 1) * c.skip_channels
-        return layers * block + skip + post + heads + given + inputs + coupling
-    coefficients = c.channels * c.n_fft // 2
-    lstm = c.layers * 4 * c.units * (2 * c.units + 1)
-    if c.head == "codes":
-        features, width = c.channels * (max(c.band_of) + 1), c.renderer_units
-        heard = (EMBEDDING + 1) * c.units + (c.units + 1) * c.codes + 2 * EMBEDDING * c.codes
-        hidden = (2 * EMBEDDING + 3 * features + 1) * width + (width + 1) * width
-        return lstm + heard + hidden + (width + 1) * (coefficients + 5 * features)
-    values = 7 if c.head == "student_t" else 2
-    front = (5 * coefficients + 1) * c.units
-    return front + lstm + (c.units + 1) * values * coefficients + coefficients

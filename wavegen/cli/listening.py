@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,24 @@ SEED_SECONDS = 2.0
 class Listener:
     """Continues one fixed held-out moment again and again, so that the ear can follow the run."""
 
-    def __init__(self, run: Run, dataset: Dataset, seconds: float, console: Console) -> None:
-        """Chooses the moment: the end of the first second pair of the longest held-out part."""
-        self.run, self.seconds, self.console = run, seconds, console
+    def __init__(
+        self,
+        run: Run,
+        dataset: Dataset,
+        seconds: float,
+        console: Console,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Chooses the moment: the end of the first second pair of the longest held-out part.
+
+        Args:
+            run: whose folder the samples go to.
+            dataset: the recordings.
+            seconds: length of what is drawn.
+            console: to say where it is.
+            check: called before every block; what it raises ends the drawing.
+        """
+        self.run, self.seconds, self.console, self.check = run, seconds, console, check
         part = "heldout" if dataset.seconds("heldout") else "train"
         index, start, stop = max(dataset.segments(part), key=lambda s: s[2] - s[1])
         rate = dataset.sample_rate
@@ -35,7 +51,11 @@ class Listener:
         """Draws and writes `samples/step-NNNNNN.wav`; the first time also `samples/music.wav`."""
         self.write("music", self.music)
         seed, rest = self.music[:, : self.split], self.music[:, self.split :]
-        drawn = Sampler(model, climate=climate).generate(seed, self.seconds, rng_seed=0)[0]
+        sampler, blocks = Sampler(model, climate=climate), [seed[None, :, :0]]
+        for block in sampler.stream(sampler.listen(seed), self.seconds, rng_seed=0):
+            self.check()
+            blocks.append(block)
+        drawn = np.concatenate(blocks, axis=-1)[0, :, sampler.codec.delay_samples :]
         told = f"drawn at step {step} of training after {self.split / self.rate:g} s of music.wav"
         path = self.write(f"step-{step:06d}", np.concatenate([seed, drawn], axis=1), told)
         found = score.collapse(drawn, rest if rest.shape[1] > self.rate else seed, self.rate)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import os
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wavegen import __version__, audio, checkpoint
-from wavegen.errors import OutputError, UsageError
+from wavegen.cli.display import clock, large
+from wavegen.draft import check_folder, existing
+from wavegen.errors import AudioError, OutputError, UsageError
+from wavegen.pcm import BYTES
 from wavegen.recipe import Recipe, fingerprint
 from wavegen.take import default_candidates
+
+LONG_SECONDS = 3600.0  # ask before drawing more than this
+TRIED_SECONDS = 2.0  # drawn to tell how long it would take
 
 
 def name_of(
@@ -31,7 +41,7 @@ def name_of(
     }
     try:
         name = arguments.filename.format(**fields)
-    except (KeyError, IndexError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         known = ", ".join("{" + field + "}" for field in fields)
         raise UsageError(
             f"--filename {arguments.filename!r}: {error}; it may hold {known}"
@@ -39,14 +49,63 @@ def name_of(
     return Path(arguments.out) / f"{name}.{arguments.format}"
 
 
-def refuse(path: Path, seed: Path | None, force: bool) -> None:
-    """Raises OutputError before anything is drawn if the result may not be written."""
-    if seed is not None and path.exists() and path.samefile(seed):
-        raise OutputError(f"{audio.shown(path)}: would overwrite the seed; choose another -o")
-    if path.exists() and not force:
+def refuse(path: Path, seed: Path | None, force: bool, *others: Path | None) -> None:
+    """Raises OutputError before anything is drawn if the result may not be written.
+
+    Args:
+        path: of the result.
+        seed: that it continues.
+        force: a result that exists may be replaced; a seed or a recording never.
+        *others: seeds that are continued by the same command.
+    """
+    name = audio.shown(path)
+    check_folder(path.parent)
+    if not os.path.lexists(path):
+        return
+    if any(one is not None and path.exists() and path.samefile(one) for one in (seed, *others)):
+        raise OutputError(f"{name}: would overwrite the seed; choose another -o")
+    if not force:
+        raise OutputError(f"{name}: exists; add --force to replace it, or another --seed or -o")
+    if path.is_file() and not is_drawn(path):
+        raise OutputError(f"{name}: was not drawn by wavegen, so it is kept; choose another -o")
+
+
+def is_drawn(path: Path) -> bool:
+    """Returns whether wavegen wrote a file of sound or a report, by what it says of itself."""
+    if path.suffix == ".html":
+        return b'name="generator" content="wavegen"' in path.read_bytes()[:1000]
+    with contextlib.suppress(AudioError):
+        return audio.metadata(path).get("software", "").startswith("wavegen ")
+    return False
+
+
+def check_length(sampler: Any, seeds: int, arguments: argparse.Namespace) -> None:
+    """Looks whether there is room for the results, and tells what very long ones take.
+
+    Raises:
+        OutputError: the disk has not that much room.
+        UsageError: a result is longer than an hour, and --yes was not given.
+    """
+    config, width = sampler.config, BYTES[arguments.subtype or "PCM_16"]
+    seconds = arguments.seconds * arguments.count * seeds
+    size = seconds * config.sample_rate * config.channels * width
+    disk = shutil.disk_usage(existing(Path(arguments.out)))
+    if size > disk.free and disk.total and arguments.format == "wav":
         raise OutputError(
-            f"{audio.shown(path)}: exists; add --force to replace it, or another --seed or -o"
+            f"{audio.shown(arguments.out)}: the results take {large(size)}B, "
+            f"{large(disk.free)}B are free; choose another -o or a shorter --seconds"
         )
+    if arguments.seconds <= LONG_SECONDS or arguments.yes:
+        return
+    began = time.monotonic()
+    silence = np.zeros((config.channels, config.sample_rate), np.float32)
+    options = {"guard": arguments.guard, "candidates": arguments.candidates}
+    sampler.generate(silence, TRIED_SECONDS, count=arguments.count, **options)
+    taken = (time.monotonic() - began) / TRIED_SECONDS * arguments.seconds * seeds
+    raise UsageError(
+        f"{clock(seconds)} of sound take about {clock(taken)} to draw and {large(size)}B; "
+        "add --yes if that is what you want"
+    )
 
 
 def recipe(

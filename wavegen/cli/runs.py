@@ -37,7 +37,7 @@ def row(one: checkpoint.Run) -> dict[str, Any]:
         return {**facts, "verdict": str(error)}
     scores = file.extra.get("scores") or [{}]
     facts |= {"family": file.family, "verdict": file.extra.get("verdict", "")}
-    facts |= {"steps": file.extra.get("step", "-"), "time": clock(file.extra.get("seconds", 0))}
-    if "mean" in scores[0]:
-        facts |= {"held out": f"{scores[0]['mean']:.3f}", "unit": scores[0]["unit"]}
+    facts |= {"steps": file.extra.get("step", "-"), "time": clock(file.extra.get("seconds") or 0)}
+    if scores[0].get("mean") is not None:
+        facts |= {"held out": f"{scores[0]['mean']:.3f}", "unit": scores[0].get("unit", "")}
     return facts

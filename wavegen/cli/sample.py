@@ -16,17 +16,13 @@ from wavegen import audio, checkpoint, engines, plots
 from wavegen.cli import drawing, naming, play
 from wavegen.cli import report as reporting
 from wavegen.cli.display import Console, clock
+from wavegen.config import Config
+from wavegen.draft import check_folder
 from wavegen.errors import Error, UsageError
-
-LONG_SECONDS = 3600.0  # ask before drawing more than this
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Continues every seed; returns 0 only if each of them worked."""
-    if arguments.seconds > LONG_SECONDS and not arguments.yes:
-        raise UsageError(
-            f"{clock(arguments.seconds)} of sound is a lot; add --yes if that is what you want"
-        )
     temperatures = spread(arguments.temperature or [], arguments.count)
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(10**6)
@@ -39,6 +35,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for seed in seeds:
         if seed is not None:
             audio.info(seed)  # say what is wrong with it before anything is trained or loaded
+    if arguments.out == "-":
+        raise UsageError("-o - is no folder; results are files, name a folder")
+    check_folder(Path(arguments.out))
     path = find_model(arguments, console)
     console.note(f"model: {path}")
     file = checkpoint.read_model(path)
@@ -50,6 +49,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     given = {"top_p": arguments.top_p, "noisiness": arguments.noisiness}
     controls |= {name: value for name, value in given.items() if value is not None}
     controls = sampler.check_controls(controls)
+    naming.check_length(sampler, len(seeds), arguments)
     code = 0
     for seed in seeds:
         try:
@@ -69,6 +69,10 @@ def find_model(arguments: argparse.Namespace, console: Console) -> Path:
     ):
         from wavegen.cli import main
 
+        if arguments.seconds > naming.LONG_SECONDS and not arguments.yes:
+            raise UsageError(
+                f"{clock(arguments.seconds)} of sound is a lot; add --yes if that is what you want"
+            )
         recordings = Path("recordings")
         if not recordings.is_dir():
             raise UsageError(
@@ -104,10 +108,10 @@ def continue_one(
     page = naming.name_of(seed, file, "report", arguments).with_suffix(".html")
     wanted = [page] if reporting.wanted(arguments) else []
     for path in [*paths, *wanted]:
-        naming.refuse(path, seed, arguments.force)
+        naming.refuse(path, seed, arguments.force, *map(Path, arguments.seeds))
     heard, position = drawing.read_end(seed, rate, channels, arguments.prime)
     if seed is not None:
-        tell_seed(seed, heard, rate, channels, console)
+        tell_seed(seed, heard, sampler.config, arguments.prime, console)
     shared = naming.recipe(file, seed, heard, position, sampler, arguments)
     recipes = [naming.varied(shared, variation, controls) for variation in variations]
     try:
@@ -165,8 +169,11 @@ def ranked(
     return [path for _, path in sorted(found)]
 
 
-def tell_seed(seed: Path, heard: np.ndarray, rate: int, channels: int, console: Console) -> None:
+def tell_seed(
+    seed: Path, heard: np.ndarray, config: Config, seconds: float, console: Console
+) -> None:
     """Says what is odd about a seed, and that it was converted."""
+    rate, channels = config.sample_rate, config.channels
     info = audio.info(seed)
     for warning in info.warnings:
         console.warning(f"{audio.shown(seed)}: {warning}")
@@ -174,6 +181,12 @@ def tell_seed(seed: Path, heard: np.ndarray, rate: int, channels: int, console: 
         console.note(
             f"{audio.shown(seed)}: {info.sample_rate} Hz, {info.channels} channels, taken as "
             f"{rate} Hz, {channels} (the model's)"
+        )
+    needed = config.receptive_field
+    if heard.shape[1] < min(round(seconds * rate), needed):
+        console.note(
+            f"{audio.shown(seed)}: holds {heard.shape[1]} samples, and the model hears back "
+            f"{needed}; {needed - heard.shape[1]} of silence are put before them"
         )
     if np.abs(heard).max() < 1e-4:
         console.warning(f"{audio.shown(seed)}: its end is silent; the model continues silence")

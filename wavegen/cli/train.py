@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -19,6 +17,8 @@ from wavegen.checkpoint import Run, check_name
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed, large
 from wavegen.cli.parse import overrides
+from wavegen.cli.signals import Signals
+from wavegen.draft import check_folder
 from wavegen.errors import shown
 
 DEFAULT_SECONDS = 20 * 60.0
@@ -33,9 +33,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.dry_run:
         with tempfile.TemporaryDirectory() as scratch:
             return dry_run(Path(scratch) / name, family, arguments, console)
-    if arguments.fresh:
-        move_aside(folder, console)
-    saved = Run.open(folder, create=False).load_state() if folder.is_dir() else None
+    check_folder(folder)
+    saved = None
+    if folder.is_dir():
+        existing = Run.open(folder, create=False)
+        with existing.lock():  # before recordings are decoded, which can take minutes
+            if not arguments.fresh:
+                saved = existing.resumable()
+        if arguments.fresh:
+            move_aside(folder, console)
     if saved and not arguments.arch:
         family = saved[1]["family"]
     model_config, settings = wanted(arguments, family, saved)
@@ -100,8 +106,6 @@ def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any,
 
 def move_aside(folder: Path, console: Console) -> None:
     """Renames an existing run so that a fresh one can take its name."""
-    if not folder.exists():
-        return
     count = 1
     while (aside := folder.with_name(f"{folder.name}-old-{count}")).exists():
         count += 1
@@ -154,10 +158,16 @@ def train(
     if seconds is None and arguments.steps is None:
         seconds = DEFAULT_SECONDS
     show_compiling(partial(engines.warm_up, model_config), console)
-    listener = Listener(run_folder, data, arguments.sample_seconds, console)
     with console.live("training") as live, Signals(console) as signals:
         show = Show(console, live, run_folder, seconds, arguments)
-        plan = Plan(seconds, arguments.steps, show, listener, signals.stopped)
+
+        def report(event: dict) -> None:
+            if event["event"] in ("step", "saved"):
+                signals.worth_saving = event["event"] == "step"
+            show(event)
+
+        plan = Plan(seconds, arguments.steps, report, stop=signals.stopped)
+        plan.listen = Listener(run_folder, data, arguments.sample_seconds, console, plan.check)
         outcome = fit(run_folder, data, model_config, settings, plan)
     show.close()
     if outcome == "stopped":
@@ -170,37 +180,6 @@ def train(
     console.note(f"try: python -m wavegen sample SEED.wav -m {run_folder.folder}")
     console.result(str(run_folder.model_path))
     return 0
-
-
-class Signals:
-    """Turns the first SIGINT or SIGTERM into "stop after this step", the second into an exit."""
-
-    def __init__(self, console: Console) -> None:
-        """Remembers where to say so."""
-        self.console, self.received = console, 0
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        """Takes both signals over."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.before[number] = signal.signal(number, self.receive)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """Gives both signals back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def receive(self, number: int, _: Any) -> None:
-        """Notes the first signal, obeys the second at once."""
-        if self.received:
-            os._exit(128 + number)
-        self.received = number
-        self.console.note("finishing this step and saving; once more stops at once")
-
-    def stopped(self) -> bool:
-        """Returns whether a signal has come."""
-        return bool(self.received)
 
 
 class Show:

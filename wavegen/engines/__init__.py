@@ -64,8 +64,9 @@ def check_shapes(model: Any, weights: dict[str, Any], shapes: dict[str, tuple]) 
     """Raises CheckpointError unless every weight is there and of the right shape."""
     for name, shape in shapes.items():
         here = tuple(weights[name].shape) if name in weights else None
-        if here != shape:
-            found = "missing" if here is None else f"of shape {here}"
+        kind = str(weights[name].dtype) if name in weights else ""
+        if here != shape or "float" not in kind:
+            found = "missing" if here is None else f"of shape {here} ({kind})"
             where = shown(model.path) if isinstance(model, ModelFile) else "the model"
             raise CheckpointError(
                 f"{where}: weights/{name} is {found}, its configuration asks for {shape}; "

@@ -10,7 +10,8 @@ import numpy as np
 
 from wavegen.checkpoint import ModelFile, save_model
 from wavegen.config import Config
-from wavegen.errors import CheckpointError
+from wavegen.counting import parameters
+from wavegen.errors import CheckpointError, shown
 from wavegen.models.spectral_lstm import SpectralLSTM
 from wavegen.models.wavenet import WaveNet
 
@@ -46,15 +47,22 @@ def load(file: ModelFile) -> keras.Model:
     """Returns the model that a file holds.
 
     Raises:
-        CheckpointError: its tensors do not fit its configuration.
+        CheckpointError: its tensors do not fit its configuration; one that asks for more weights
+            than the file holds is not even built.
     """
+    held = sum(a.size for name, a in file.tensors.items() if name.startswith("weights/"))
+    if held < parameters(file.config):
+        raise CheckpointError(
+            f"{shown(file.path)}: holds {held} weights, but its configuration asks for "
+            f"{parameters(file.config)}; the file was not written by this version of wavegen"
+        )
     model = FAMILIES[file.family](file.config)
     for name, variable in named_weights(model).items():
         value = file.tensors.get(name)
-        if value is None or value.shape != tuple(variable.shape):
-            found = "missing" if value is None else f"of shape {value.shape}"
+        if value is None or value.shape != tuple(variable.shape) or value.dtype.kind != "f":
+            found = "missing" if value is None else f"of shape {value.shape} ({value.dtype})"
             raise CheckpointError(
-                f"{file.path}: {name} is {found}, its configuration asks for "
+                f"{shown(file.path)}: {name} is {found}, its configuration asks for "
                 f"{tuple(variable.shape)}; the file was not written by this version of wavegen"
             )
         variable.assign(value)

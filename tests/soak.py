@@ -1,0 +1,199 @@
+"""The long versions of the tests of faults: run by hand, or at night.
+
+    python tests/soak.py fuzz --count 20000 --seed 1    mutated sound files
+    python tests/soak.py flips --count 1000             a model with one bit wrong, or cut off
+    python tests/soak.py saves --count 1000             kills while saving, without a training
+    python tests/soak.py kills --count 200              kills while training, each time resumed
+
+Each prints what it did and ends with an error if one promise was broken.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+# Trains in the folder that is named, saves after every step, and notes the loss of each.
+TRAINER = """
+import sys
+from pathlib import Path
+from conftest import make_config, tune
+import soundfile
+from wavegen import config, dataset, train
+from wavegen.checkpoint import Run
+from wavegen.plan import Plan
+place, last = Path(sys.argv[1]), int(sys.argv[2])
+recording = place.parent / "recording.wav"
+if not recording.exists():
+    soundfile.write(recording, tune(6.0, 8000).T, 8000)
+model = make_config("wavenet", predictor_order=0)
+data = dataset.load(recording, sample_rate=8000, channels=1, gap_seconds=0.1,
+                    cache=place.parent / "cache")
+settings = config.build(config.TrainSettings, dict(batch=3, window=300, learning_rate=5e-3))
+train.SAVE_SECONDS, real = 0.0, train.Session.one_step
+def noted(self, given, rate):
+    loss, norm = real(self, given, rate)
+    if hasattr(self, "prefetch"):  # not while memory is tried
+        with open(place.parent / f"{place.name}.losses", "a") as file:
+            file.write(f"{self.step} {loss.hex()}\\n")
+    return loss, norm
+train.Session.one_step = noted
+run, steps = Run.open(place, create=True), []
+def report(event):
+    if event["event"] == "step":
+        steps.append(event["step"])
+with run.lock():
+    plan = Plan(steps=100_000, report=report, stop=lambda: bool(steps) and steps[-1] >= last)
+    train.fit(run, data, model, settings, plan)
+"""
+SAVER = """
+import sys
+import numpy as np
+from wavegen.checkpoint import Run
+run = Run.open(sys.argv[1], create=True)
+with run.lock():
+    saved = run.load_state()
+    step = saved[1]["step"] if saved else 0
+    while True:
+        step += 1
+        run.save_state(step, {"w": np.full(200_000, step, "float32")}, {"step": step})
+        run.log({"step": step})
+"""
+
+
+def child(code: str, *arguments: str) -> subprocess.Popen:
+    """Starts Python with the tests and the package in its path."""
+    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def newest(folder: Path) -> int:
+    """Returns the step of the newest state, valid or not; -1 for none."""
+    return max((int(path.stem[6:]) for path in folder.glob("state-*.safetensors")), default=-1)
+
+
+def killed(code: str, folder: Path, count: int, longest: float, seed: int) -> int:
+    """Kills a child again and again after it has saved something new; returns the last step.
+
+    After each kill the newest state must be there, whole, and newer than before.
+    """
+    from wavegen.checkpoint import Run
+
+    chance, last = random.Random(seed), -1
+    for number in range(1, count + 1):
+        process = child(code, str(folder), "1000000")
+        while newest(folder) <= last and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, longest))
+        process.send_signal(signal.SIGKILL)
+        said = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, said
+        run = Run(folder)
+        saved = run.load_state()
+        assert saved is not None and not run.warnings, (number, run.warnings)
+        assert saved[1]["step"] > last, (number, saved[1]["step"], last)
+        last = saved[1]["step"]
+        if number % 10 == 0 or number == count:
+            print(f"{number} kills, step {last}: every newest state is whole", flush=True)
+    return last
+
+
+def losses(path: Path) -> dict[int, set[str]]:
+    """Returns step -> the losses that sessions noted for it, as exact numbers."""
+    found: dict[int, set[str]] = {}
+    for line in path.read_text().splitlines():
+        step, _, loss = line.partition(" ")
+        if loss.startswith(("0x", "-0x")) and "p" in loss:  # the last line of a kill may be torn
+            found.setdefault(int(step), set()).add(loss)
+    return found
+
+
+def kills(place: Path, count: int, seed: int) -> None:
+    """Trains with kills and without; the losses of every step are the same to the last bit."""
+    last = killed(TRAINER, place / "killed", count, 0.3, seed)
+    process = child(TRAINER, str(place / "straight"), str(last))
+    assert process.wait() == 0, process.stderr.read()
+    straight, interrupted = (losses(place / f"{n}.losses") for n in ("straight", "killed"))
+    assert set(straight) <= set(interrupted) and len(straight) >= last
+    differing = [step for step in straight if straight[step] != interrupted[step]]
+    assert not differing, f"steps of another loss: {differing[:9]}"
+    print(f"{len(straight)} steps: each loss is that of the uninterrupted training, bit for bit")
+
+
+def saves(place: Path, count: int, seed: int) -> None:
+    """Kills a process that does nothing but save."""
+    killed(SAVER, place / "saved", count, 0.03, seed)
+
+
+def flips(place: Path, count: int, seed: int) -> None:
+    """Reads a model with one bit wrong, and one that is cut off at every hundredth."""
+    from conftest import make_model
+
+    from wavegen import models
+    from wavegen.errors import CheckpointError
+    from wavegen.modelfile import read_model
+
+    path = place / "model.safetensors"
+    models.save(path, make_model("wavenet"), {}, {"step": 1})
+    whole, rng = path.read_bytes(), np.random.default_rng(seed)
+    read_model(path)
+    damaged = [whole[: len(whole) * part // 100] for part in range(100)]
+    for at in rng.integers(0, 8 * len(whole), count):
+        flipped = bytearray(whole)
+        flipped[at // 8] ^= 1 << at % 8
+        damaged.append(bytes(flipped))
+    refused = 0
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            read_model(path)
+        except CheckpointError:
+            refused += 1
+    print(f"{refused} of {len(damaged)} damaged models of {len(whole)} bytes refused")
+    assert refused == len(damaged)
+
+
+def fuzz(place: Path, count: int, seed: int) -> None:
+    """Reads mutated sound files in a process of bounded memory."""
+    import resource
+
+    from test_fuzz import fuzz
+
+    fuzz(place / "m.wav", 24, seed + 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    accepted, taken = fuzz(place / "m.wav", count, seed)
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(
+        f"{count} files, {accepted} of them sound, none an error: median "
+        f"{1e3 * np.median(taken):.2f} ms, longest {1e3 * max(taken):.0f} ms, {growth:.0f} MB more"
+    )
+    assert growth < 64 and np.median(taken) < 0.01
+
+
+def main() -> None:
+    """Runs one of them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    works = {"fuzz": (fuzz, 20000), "flips": (flips, 1000), "saves": (saves, 1000)}
+    works["kills"] = (kills, 200)
+    parser.add_argument("what", choices=works)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    work, count = works[given.what]
+    with tempfile.TemporaryDirectory() as place:
+        work(Path(place), given.count or count, given.seed)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
+    main()

@@ -1,0 +1,95 @@
+"""Going on with a run: what must be as it was, and what may differ and is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wavegen.checkpoint import part_of
+from wavegen.config import TrainSettings
+from wavegen.dataset import Dataset
+from wavegen.errors import CheckpointError, shown
+
+
+class Parts(NamedTuple):
+    """The arrays of a training state that a step changes or takes."""
+
+    learner: dict[str, Any]  # fields of `optimizer.Learner`
+    carry: list[Any]  # state of the streams, leaf after leaf
+    fixed: list[Any]  # weights that are not trained
+
+    @property
+    def batch(self) -> int:
+        """How many streams there are."""
+        return self.carry[0].shape[0] if self.carry and self.carry[0].ndim else 1
+
+    def packed(self) -> dict[str, np.ndarray] | None:
+        """Returns all of them by name, or None if one of their numbers is none."""
+        arrays = {f"learner/{name}": np.asarray(array) for name, array in self.learner.items()}
+        arrays |= {f"carry/{i:03d}": leaf for i, leaf in enumerate(self.carry)}
+        arrays |= {f"fixed/{i:03d}": value for i, value in enumerate(self.fixed)}
+        return arrays if all(np.isfinite(array).all() for array in arrays.values()) else None
+
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray]) -> Parts:
+        """Returns what `packed` gave away."""
+        carry, fixed = (sorted(part_of(arrays, prefix).items()) for prefix in ("carry/", "fixed/"))
+        learner = part_of(arrays, "learner/")
+        return cls(learner, [array for _, array in carry], [array for _, array in fixed])
+
+    def check(self, wanted: Parts, folder: Path) -> None:
+        """Raises CheckpointError unless shapes and types are those of the model's parts."""
+        if self.kinds() != wanted.kinds():
+            raise CheckpointError(
+                f"{shown(folder)}: its training state does not fit its model; use another --name "
+                "or --fresh"
+            )
+
+    def kinds(self) -> list[tuple]:
+        """Returns name, shape and type of every array."""
+        named = [*sorted(self.learner.items()), *enumerate([*self.carry, *self.fixed])]
+        return [(name, tuple(array.shape), np.asarray(array).dtype) for name, array in named]
+
+
+def changes(
+    asked: TrainSettings,
+    settings: TrainSettings,
+    dataset: Dataset,
+    arrays: dict[str, np.ndarray],
+    facts: dict[str, Any],
+) -> list[str]:
+    """Returns in sentences what differs from what the run was trained with so far.
+
+    Args:
+        asked: the settings that the user wants.
+        settings: those that this session will have.
+        dataset: the recordings of now.
+        arrays: of the saved state.
+        facts: of the saved state.
+    """
+    found, was, now = [], facts["settings"], dataclasses.asdict(settings)
+    changed = [
+        f"{name} {was.get(name)} -> {now[name]}" for name in now if was.get(name) != now[name]
+    ]
+    if changed:
+        found.append(f"from here on: {', '.join(changed)}")
+    if asked.batch != settings.batch:
+        found.append(f"the batch stays {settings.batch}: a run keeps its streams")
+    if facts["fingerprint"] != dataset.fingerprint:
+        here, then = (
+            set(heard(dataset).tolist()),
+            set(np.ravel(arrays.get("recordings", [])).tolist()),
+        )
+        found.append(
+            f"the recordings have changed since this run began ({len(here - then)} new, "
+            f"{len(then - here)} gone); training goes on with those that are there"
+        )
+    return found
+
+
+def heard(dataset: Dataset) -> np.ndarray:
+    """Returns uint64 `(recordings,)`: the beginnings of the content hashes, sorted."""
+    return np.array(sorted(int(key[:16], 16) for key in dataset.keys), np.uint64)
