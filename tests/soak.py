@@ -122,7 +122,8 @@ def kills(place: Path, count: int, seed: int) -> None:
     """Trains with kills and without; the losses of every step are the same to the last bit."""
     last = killed(TRAINER, place / "killed", count, 0.3, seed)
     process = child(TRAINER, str(place / "straight"), str(last))
-    assert process.wait() == 0, process.stderr.read()
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
     straight, interrupted = (losses(place / f"{n}.losses") for n in ("straight", "killed"))
     assert set(straight) <= set(interrupted) and len(straight) >= last
     differing = [step for step in straight if straight[step] != interrupted[step]]
