@@ -19,7 +19,12 @@ import numpy as np
 from wavegen.dataset import Dataset
 from wavegen.errors import AudioError, UsageError
 
-PURPOSES = {"streams": 2, "augment": 3, "disturb": 4}  # each its own sequence of numbers
+PURPOSES = {
+    "streams": 2,
+    "augment": 3,
+    "disturb": 4,
+    "jitter": 5,
+}  # each its own sequence of numbers
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Streams(NamedTuple):
     """Chunks of streams, for frames 0 .. length - 1 to predict frames 1 .. length.
 
     Attributes:
-        signal: float32 (batch, channels, context + (length + 1) * frame_samples).
+        signal: float32 (batch, channels, context + (length + 1) * frame_samples + ahead).
         valid: bool (batch, length), whether frame t + 1 holds any of the recording.
         reset: bool (batch,), whether the row starts anew: a recording or a row begins here.
         frame: int64 (batch,), number of the row's first frame within its segment.
@@ -88,6 +93,7 @@ def streams(
     part: str = "train",
     augment: Augment | None = None,
     offset: bool = True,
+    ahead: int = 0,
 ) -> Streams:
     """Returns one step of `batch` contiguous streams of frames.
 
@@ -109,12 +115,13 @@ def streams(
             the sound as recorded.
         offset: start each segment at a random sample of its first frame, and the rows at a random
             chunk. False uses every sample, as judging wants it.
+        ahead: samples after the last frame to give as well; zeros beyond a segment's end.
 
     Raises:
         AudioError: no segment of the part holds two frames.
         UsageError: a number out of range.
     """
-    _check(0, step=step, seed=seed, context=context)
+    _check(0, step=step, seed=seed, context=context, ahead=ahead)
     _check(1, batch=batch, length=length, frame_samples=frame_samples)
     table, lengths = dataset.table(part), _lengths(dataset, part)
     counts = _chunk_counts(lengths, length, frame_samples)
@@ -130,7 +137,8 @@ def streams(
     numbers = generator(seed, "augment", epoch).random((len(table), 3)) if augment else None
     ends = np.cumsum(counts[order])
     turn = int(offsets[-1] * total) if offset else 0
-    signal = np.zeros((batch, dataset.channels, context + (length + 1) * frame_samples), np.float32)
+    samples_given = context + (length + 1) * frame_samples + ahead
+    signal = np.zeros((batch, dataset.channels, samples_given), np.float32)
     valid, reset = np.zeros((batch, length), bool), np.ones(batch, bool)
     frame = np.zeros(batch, np.int64)
     for row in range(min(batch, -(-(total - place) // steps))):

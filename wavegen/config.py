@@ -30,6 +30,7 @@ class WaveNetConfig:
     # so much longer than when it learned, and tones ring as they should.
     sustain: ClassVar[float] = 3.0
     level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
+    condition_units: ClassVar[int] = 128  # width between the bands of a knot and the gates
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (right is drawn given left)")
     head: str = bounded(
@@ -53,6 +54,10 @@ class WaveNetConfig:
     )
     predictor_hop: int = bounded(256, 1, 65536, "samples until the predictor is fitted anew")
     predictor_memory: float = bounded(0.075, 1e-4, 10.0, "how long ago it listens most, s")
+    condition_bands: int = bounded(
+        0, 0, 512, "mel bands a channel whose levels say what to play; 0 plays on by itself"
+    )
+    condition_hop: int = bounded(256, 16, 16384, "samples from one such knot to the next")
 
     @property
     def dilations(self) -> tuple[int, ...]:

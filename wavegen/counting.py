@@ -18,7 +18,11 @@ def parameters(model_config: Config) -> int:
         inputs = (known * c.channels + 1) * r + (c.levels * r * c.channels if softmax else 0)
         coupling = 1 if c.predictor_order else 0
         skip = (layers * g + 1) * c.skip_channels
-        return layers * block + skip + post + heads + given + inputs + coupling
+        conditions = 0
+        if c.condition_bands:
+            conditions = (c.channels * c.condition_bands + 1) * c.condition_units
+            conditions += (c.condition_units + 1) * layers * 2 * g
+        return layers * block + skip + post + heads + given + inputs + coupling + conditions
     coefficients = c.channels * c.n_fft // 2
     lstm = c.layers * 4 * c.units * (2 * c.units + 1)
     if c.head == "codes":

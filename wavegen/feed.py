@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen import batches
+from wavegen.bands import SPAN_DB, bands_of
 from wavegen.codec import codec_of
 from wavegen.config import TrainSettings
 from wavegen.dataset import Dataset
 
+JITTER_DB = 4.0  # of the bands that condition a WaveNet, at most
 NOISE_DB = (-60.0, -8.0)  # of what a frame's band has, in each of real and imaginary part
 
 
@@ -34,6 +36,7 @@ class Feed(NamedTuple):
     valid: np.ndarray  # float32 (batch, window): 1 where a predicted frame counts
     reset: np.ndarray  # bool (batch,): rows that begin from silence
     disturbed: Disturbed | None  # where the model learns to bear it
+    conditions: np.ndarray | None = None  # float32 (batch, hops + 1, features), of bands
 
 
 def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> Feed:
@@ -45,7 +48,8 @@ def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> F
         settings: batch, window, augmentation and seed.
         step: the step's number, >= 0.
     """
-    codec = codec_of(config)
+    codec, bands = codec_of(config), bands_of(config)
+    reach = bands.reach if bands else 0
     augment = batches.Augment(settings.gain_db, settings.polarity, settings.channel_swap)
     cut = batches.streams(
         dataset,
@@ -53,14 +57,27 @@ def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> F
         batch=settings.batch,
         length=settings.window,
         frame_samples=codec.frame_samples,
-        context=codec.delay_samples,
+        context=codec.delay_samples + reach,
         seed=settings.rng_seed,
         augment=augment,
+        ahead=reach,
     )
-    past, body = np.split(cut.signal, [codec.delay_samples], axis=-1)
+    conditions = None
+    if bands:  # the first knot is at the first sample to be predicted
+        conditions = jittered(bands.knots(cut.signal[..., 1:]), settings, step)
+    inner = cut.signal[..., reach : cut.signal.shape[-1] - reach]
+    past, body = np.split(inner, [codec.delay_samples], axis=-1)
     state = codec.encode_initial((settings.batch,), frame=cut.frame, past=past)
     frames, _ = codec.encode_step(body, state)
-    return Feed(frames, cut.valid.astype("float32"), cut.reset, disturbed(config, settings, step))
+    valid = cut.valid.astype("float32")
+    return Feed(frames, valid, cut.reset, disturbed(config, settings, step), conditions)
+
+
+def jittered(knots: np.ndarray, settings: TrainSettings, step: int) -> np.ndarray:
+    """Returns knots as inexact as a drawn sound's are, some rows more than others."""
+    rng = batches.generator(settings.rng_seed, "jitter", step)
+    much = rng.uniform(0.0, JITTER_DB / SPAN_DB, (len(knots), 1, 1))
+    return (knots + much * rng.standard_normal(knots.shape)).astype("float32")
 
 
 def disturbed(config: Any, settings: TrainSettings, step: int) -> Disturbed | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wavegen import score
+from wavegen.bands import bands_of
 from wavegen.baselines import SampleBaselines
 from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
@@ -93,6 +94,7 @@ class Judge:
         from wavegen.engines.reference import Reference  # Keras; the yardsticks do without
 
         self.engine, self.yardsticks = Reference(model), yardsticks
+        self.config = model.config
         codec = codec_of(model.config)
         self.pieces = list(encoded(codec, dataset, "heldout", VALIDATION_SECONDS))
         self.baselines = joined([counted(yardsticks, yardsticks.values(p)) for p in self.pieces])
@@ -114,7 +116,7 @@ class Judge:
         costs = []
         for piece in self.pieces:
             check()
-            cost = {"model": self.yardsticks.cost(self.engine.log_prob(piece))}
+            cost = {"model": self.yardsticks.cost(nats(self.engine, self.config, piece))}
             costs.append(counted(self.yardsticks, cost))
         model = joined(costs)
         self.seconds = time.monotonic() - began
@@ -139,12 +141,30 @@ def judge_frames(
     coarse = np.any(width_bits)
     model, others = [], []
     for piece in pieces:
-        costs = {name: yardsticks.cost(judge.log_prob(piece)) for name, judge in judges.items()}
+        costs = {
+            name: yardsticks.cost(nats(judge, yardsticks.config, piece))
+            for name, judge in judges.items()
+        }
         if coarse:
             costs[SIXTEEN] = next(iter(costs.values())) + by_frame(width_bits[piece])[1:]
         model.append(counted(yardsticks, costs))
         others.append(counted(yardsticks, yardsticks.values(piece)))
     return joined(model), joined(others)
+
+
+def nats(judge: Any, config: Any, frames: np.ndarray) -> np.ndarray:
+    """Returns an engine's log-probability of frames; a conditioned model is told their bands.
+
+    Args:
+        judge: an engine.
+        config: of its model.
+        frames: `(time, features)`, heard from silence.
+    """
+    bands = bands_of(config)
+    if not bands:
+        return judge.log_prob(frames)
+    sound, _ = codec_of(config).decode_step(frames, ())
+    return judge.log_prob(frames, bands.along(sound))
 
 
 def table(yardsticks: Yardsticks, model: dict, baselines: dict) -> list[score.Score]:

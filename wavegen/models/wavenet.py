@@ -42,9 +42,16 @@ class GatedBlock(keras.layers.Layer):
         """Returns the convolution's silent past."""
         return self.conv.initial_state(batch_size)
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any, Any]:
-        """Returns (next block's input, gated output `(batch, time, gate)`, next state)."""
+    def step(self, x: Any, state: Any, bias: Any = 0.0) -> tuple[Any, Any, Any]:
+        """Returns (next block's input, gated output `(batch, time, gate)`, next state).
+
+        Args:
+            x: `(batch, time, residual)`.
+            state: of `initial_state` or an earlier step.
+            bias: what conditions the block, `(batch, time, 2 * gate)`.
+        """
         z, state = self.conv.step(x, state)
+        z = z + bias
         gated = ops.tanh(z[..., : self.gate]) * ops.sigmoid(z[..., self.gate :])
         return x + self.residual(gated), gated, state
 
@@ -79,6 +86,14 @@ class WaveNet(keras.Model):
             GatedBlock(config.gate_channels, residual, config.kernel_size, d, name=f"block_{i}")
             for i, d in enumerate(config.dilations)
         ]
+        self.conditions: Any = None
+        if config.condition_bands:
+            # The last layer is zero at first: an untrained model plays as one without conditions.
+            gates = 2 * config.gate_channels * len(self.blocks)
+            self.conditions = [
+                keras.layers.Dense(config.condition_units, activation="tanh", name="conditions"),
+                keras.layers.Dense(gates, kernel_initializer="zeros", name="conditioning"),
+            ]
         # One product over all gates is the sum of a skip product a block.
         self.skip = keras.layers.Dense(config.skip_channels, name="skip")
         self.post = keras.layers.Dense(channels * post, name="post")
@@ -112,6 +127,9 @@ class WaveNet(keras.Model):
         self.scalars.build((1, 1, (5 if self.predictor else 1) * channels))
         for block in self.blocks:
             block.build((1, 1, config.residual_channels))
+        if self.conditions:
+            self.conditions[0].build((1, 1, channels * config.condition_bands))
+            self.conditions[1].build((1, 1, config.condition_units))
         self.skip.build((1, 1, len(self.blocks) * config.gate_channels))
         self.post.build((1, 1, config.skip_channels))
         if self.given_left:
@@ -129,13 +147,35 @@ class WaveNet(keras.Model):
         blocks = tuple(block.initial_state(batch_size) for block in self.blocks)
         return blocks, self.predictor.initial_state(batch_size) if self.predictor else ()
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+    def step(self, x: Any, state: Any, conditions: Any = None) -> tuple[Any, Any]:
         """Returns what the head needs for the sample after each of `x`, and the next state.
 
         Args:
-            x: int32 `(batch, time, channels)`, levels.
+            x: int32 `(batch, time, channels)`, levels; of a conditioned model whole hops.
             state: of `initial_state` or an earlier step.
+            conditions: of a conditioned model, float32 `(batch, hops + 1, features)`: the knots at
+                the first sample to be drawn, after every hop, and after the last; see `bands`.
         """
+        return self.biased_step(x, state, self.biases(conditions))
+
+    def biases(self, conditions: Any) -> Any:
+        """Returns what conditions each block, `(batch, time, 2 * gate)`; without conditions 0."""
+        if not self.conditions:
+            return (0.0,) * len(self.blocks)
+        first, second = self.conditions
+        knots = ops.split(second(first(conditions)), len(self.blocks), axis=-1)
+        hop = self.config.condition_hop
+        share = (np.arange(hop, dtype="float32") / hop)[:, None]
+
+        def between(knot: Any) -> Any:
+            batch, count, width = knot.shape
+            here, change = knot[:, :-1, None], (knot[:, 1:] - knot[:, :-1])[:, :, None]
+            return ops.reshape(here + share * change, (batch, (count - 1) * hop, width))
+
+        return tuple(between(knot) for knot in knots)
+
+    def biased_step(self, x: Any, state: Any, biases: Any) -> tuple[Any, Any]:
+        """Returns what `step` does, of any number of samples, with `biases` of as many."""
         blocks, predictor = state
         samples = self.amplitude(x)  # (batch, time, channels)
         mean, scale = ops.zeros_like(samples), ops.ones_like(samples)
@@ -147,8 +187,8 @@ class WaveNet(keras.Model):
         for c, embedding in enumerate(self.embeddings):
             h = h + embedding(x[..., c])
         gates, following = [], []
-        for block, past in zip(self.blocks, blocks, strict=True):
-            h, gated, past = block.step(h, past)
+        for block, past, bias in zip(self.blocks, blocks, biases, strict=True):
+            h, gated, past = block.step(h, past, bias)
             gates.append(gated)
             following.append(past)
         skip = ops.relu(self.skip(ops.concatenate(gates, axis=-1)))
@@ -164,9 +204,9 @@ class WaveNet(keras.Model):
         blocks, predictor = state
         return tuple(function(past) for past in blocks), predictor
 
-    def call(self, x: Any) -> Any:
-        """Returns `step(x, initial_state)[0]`."""
-        return self.step(x, self.initial_state(x.shape[0]))[0]
+    def call(self, x: Any, conditions: Any = None) -> Any:
+        """Returns `step(x, initial_state, conditions)[0]`."""
+        return self.step(x, self.initial_state(x.shape[0]), conditions)[0]
 
     def last_layer(self, y: Any, channel: int, left: Any) -> tuple[Any, Any, Any]:
         """Returns the last layer's outputs for a channel, and the predictor's mean and scale.

@@ -11,7 +11,7 @@ import numpy as np
 
 from wavegen.engines.numba_cpu import kernel, streams
 from wavegen.engines.numba_cpu.lanes import Lanes
-from wavegen.engines.numba_cpu.packing import packed
+from wavegen.engines.numba_cpu.packing import conditioning, packed
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
 from wavegen.engines.numba_cpu.shapes import DEFAULTS, WHITENING, shape_of, weight_shapes
 
@@ -53,6 +53,7 @@ class NumbaCPU(Sessions):
         self.precision = precision or DEFAULTS[self.lanes.width]
         self.shape = shape_of(config, self.lanes.width, self.precision)
         self.weights = packed(config, self.shape, weights, values, edges, self.precision)
+        self.conditioning = conditioning(self.shape, weights) if self.shape.every else None
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
     def silence(self, batch: int) -> Any:
@@ -75,36 +76,57 @@ class NumbaCPU(Sessions):
 
     def warm_up(self) -> None:
         """Compiles the kernel, half a minute once on a machine, or fetches it from the cache."""
-        frames = np.zeros((1, 2, self.config.channels), np.int32)
-        self.prime(frames)
+        frames = np.zeros((1, 1 + (self.shape.every or 1), self.config.channels), np.int32)
+        knots = self.conditioning and np.zeros((1, 2, len(self.conditioning[0])), np.float32)
+        self.prime(frames, conditions=knots)
 
     def open(self, session: Any) -> Voices:
         """Returns voices that go on from a session, for many short draws; it is not changed."""
         return Voices(self, session)
 
-    def log_prob(self, frames: np.ndarray) -> np.ndarray:
+    def log_prob(self, frames: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
         """Returns the log-probability, nats `(time - 1, channels)`, of every frame but the first.
 
         Args:
             frames: int32 `(time, channels)` of one recording, heard from silence.
+            conditions: of a conditioned model, knots `(hops + 1, features)`.
         """
         voices, following = self.begun(frames[None])
-        return voices.hear(following, JUDGE)[0][0]
+        knots = None if conditions is None else conditions[None]
+        return voices.hear(following, JUDGE, knots)[0][0]
 
-    def distributions(self, frames: np.ndarray, session: Any = None) -> tuple[np.ndarray, Any]:
+    def distributions(
+        self, frames: np.ndarray, session: Any = None, conditions: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
         """Returns the distributions of all frames but the first, and the session after them.
 
         Args:
             frames: int32 `(batch, time, channels)`, time >= 2.
             session: of an earlier call, which the frames continue; then all of them are counted.
+            conditions: of a conditioned model, knots `(batch, hops + 1, features)`.
 
         Returns:
             float32 `(batch, time - 1, channels, parameters)`, logits of the levels; or a mixture's
             log-weights, means from the linear prediction on and log-scales, both in its scale.
         """
         voices, frames = self.begun(frames, session)
-        _, spellings = voices.hear(frames, JUDGE, spell=True)
+        _, spellings = voices.hear(frames, JUDGE, conditions, spell=True)
         return spellings, voices.session()
+
+    def knots(self, conditions: np.ndarray | None, hops: int) -> np.ndarray:
+        """Returns what conditions the gates, float32 `(batch, hops + 1, layers * 2 * gate)`.
+
+        Args:
+            conditions: `(batch, hops + 1, features)`; None of a model without conditions, which
+                gets none.
+            hops: that are to be conditioned, the last one perhaps in part.
+        """
+        if self.conditioning is None:
+            return np.zeros((0, 0, 0), np.float32)
+        found = None if conditions is None else np.shape(conditions)[1]
+        assert found == hops + 1, f"{found} knots condition {hops} hops"
+        first, bias, second, last = self.conditioning
+        return np.tanh(np.asarray(conditions, np.float32) @ first + bias) @ second + last
 
 
 class Voices:
@@ -134,7 +156,13 @@ class Voices:
         ]
         return self.last.copy(), mapped(lambda *parts: np.concatenate(parts), *rows)
 
-    def draw(self, noise: np.ndarray, temperature: Any = 1.0, top_p: Any = 1.0) -> np.ndarray:
+    def draw(
+        self,
+        noise: np.ndarray,
+        conditions: np.ndarray | None = None,
+        temperature: Any = 1.0,
+        top_p: Any = 1.0,
+    ) -> np.ndarray:
         """Returns the next frames, int32 `(batch, time, channels)`; see `Sessions.draw`."""
         batch, time, channels = noise.shape
         assert batch == len(self.last), f"noise of {batch} rows for {len(self.last)} streams"
@@ -144,11 +172,25 @@ class Voices:
         empty = np.zeros((batch, 0, channels), np.float32)
         # A copy: an array that must not be written to would be another type, compiled for again.
         noise, rows = np.array(noise, np.float32, order="C"), rows.astype(np.float32)
-        self.run(tokens, noise, rows, DRAW, empty, empty[..., None])
+        self.run(
+            tokens, self.block(conditions, 0, time), noise, rows, DRAW, empty, empty[..., None]
+        )
         return tokens[:, 1:]
 
+    def block(self, conditions: np.ndarray | None, start: int, time: int) -> np.ndarray:
+        """Returns the knots of `time` frames, of conditions whose first knot is at frame 0."""
+        every = self.engine.shape.every
+        if not every or conditions is None:
+            return self.engine.knots(conditions, -1)
+        hops = -(-time // every)
+        return self.engine.knots(conditions[:, start // every : start // every + hops + 1], hops)
+
     def hear(
-        self, frames: np.ndarray, mode: int, spell: bool = False
+        self,
+        frames: np.ndarray,
+        mode: int,
+        conditions: np.ndarray | None = None,
+        spell: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Hears frames; returns nats `(batch, time, channels)` and distributions, if wanted."""
         batch, time, channels = frames.shape
@@ -156,13 +198,16 @@ class Voices:
         size = (shape.levels or 3 * shape.mixtures) if spell else 0
         empty, rows = np.zeros((batch, 0, channels), np.float32), np.ones((batch, 2), np.float32)
         found = [(empty, np.zeros((batch, 0, channels, size), np.float32))]
-        for start in range(0, time, BLOCK):
-            tokens = np.concatenate([self.last, frames[:, start : start + BLOCK]], axis=1)
+        whole = shape.every or 1
+        size_of_block = -(-BLOCK // whole) * whole
+        for start in range(0, time, size_of_block):
+            tokens = np.concatenate([self.last, frames[:, start : start + size_of_block]], axis=1)
             tokens = np.ascontiguousarray(tokens)  # another layout would be compiled for again
             count = tokens.shape[1] - 1 if mode == JUDGE else 0
             nats = np.zeros((batch, count, channels), np.float32)
             spellings = np.zeros((batch, count, channels, size), np.float32)
-            self.run(tokens, empty, rows, mode, nats, spellings)
+            knots = self.block(conditions, start, tokens.shape[1] - 1)
+            self.run(tokens, knots, empty, rows, mode, nats, spellings)
             found.append((nats, spellings))
         nats, spellings = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         return nats, spellings
@@ -170,6 +215,7 @@ class Voices:
     def run(
         self,
         tokens: np.ndarray,
+        knots: np.ndarray,
         noise: np.ndarray,
         controls: np.ndarray,
         mode: int,
@@ -183,7 +229,8 @@ class Voices:
             part = self.parts[i]
             kernel.run(
                 engine.lanes, engine.shape, engine.weights, self.states[i], self.rooms[i],
-                tokens[part], noise[part], controls[part], mode, nats[part], spellings[part],
+                tokens[part], knots[part].ravel(), noise[part], controls[part], mode, nats[part],
+                spellings[part],
             )  # fmt: skip
 
         if engine.pool and len(self.parts) > 1:
@@ -197,7 +244,8 @@ class Voices:
 def warm_up(precision: str | None = None) -> None:
     """Compiles the kernel, or fetches it from the cache, before there is a model to draw from."""
     names = ("channels", "residual_channels", "gate_channels", "skip_channels", "post_channels")
-    least = dict.fromkeys(names, 1) | dict(levels=4, kernel_size=2, predictor_order=0)
+    least = dict.fromkeys(names, 1) | dict(levels=4, kernel_size=2)
+    least |= dict(predictor_order=0, condition_bands=0)
     config = SimpleNamespace(**least, dilations=(1,), head="softmax")
     weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
     NumbaCPU(config, weights, np.zeros(4), np.zeros(3), precision=precision).warm_up()

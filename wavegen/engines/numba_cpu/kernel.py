@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from wavegen.engines.numba_cpu.elementary import gate
@@ -21,7 +22,7 @@ from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode, encode_gate
 from wavegen.engines.numba_cpu.sessions import DRAW, LISTEN
 from wavegen.engines.numba_cpu.shapes import WHITENING
-from wavegen.engines.numba_cpu.vector import inlined, load, store, width_of
+from wavegen.engines.numba_cpu.vector import inlined, load, splat, store, width_of
 
 
 def kept(function: Callable) -> Any:
@@ -55,7 +56,21 @@ def past_taps(lanes, shape, weights, state, scratch, streams, layer, base, place
 
 
 @inlined
-def blocks(lanes, shape, weights, state, scratch, streams):
+def condition(lanes, shape, scratch, streams, knots, t, layer):
+    """Adds to a block's convolution what conditions it, which lies between two knots."""
+    outputs, row = 2 * shape.gate, shape.layers * 2 * shape.gate
+    count = knots.size // (streams * row)
+    share = splat(lanes, np.float32(t % shape.every) / np.float32(shape.every))
+    for s in range(streams):
+        at = (s * count + t // shape.every) * row + layer * outputs
+        for v in range(0, outputs, width_of(lanes)):
+            here, following = load(lanes, knots, at + v), load(lanes, knots, at + row + v)
+            z = load(lanes, scratch.z, s * outputs + v)
+            store(scratch.z, s * outputs + v, z + (here + share * (following - here)))
+
+
+@inlined
+def blocks(lanes, shape, weights, state, scratch, streams, knots, t):
     """Runs all gated blocks; returns where weights, biases and scales go on."""
     width, residual, gates = width_of(lanes), shape.residual, shape.gate
     layers, outputs = shape.layers, 2 * shape.gate
@@ -77,6 +92,8 @@ def blocks(lanes, shape, weights, state, scratch, streams):
             lanes, shape, weights.matrix, at, residual, outputs, streams, x, z, z,
             weights.scales, s_at, state.ring_scales, row,
         )  # fmt: skip
+        if shape.every:
+            condition(lanes, shape, scratch, streams, knots, t, layer)
         state.places[layer] = place + 1 if place + 1 < length else 0
         base += length
         for s in range(streams):
@@ -106,7 +123,9 @@ def blocks(lanes, shape, weights, state, scratch, streams):
 
 
 @kept
-def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, nats, spellings):
+def run(
+    lanes, shape, weights, state, scratch, tokens, knots, noise, controls, mode, nats, spellings
+):
     """Hears `tokens[:, t]` for every t and, but for LISTEN, weighs or draws the one after.
 
     Args:
@@ -116,6 +135,7 @@ def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, na
         state: `State` of all streams; changed.
         scratch: `Scratch`.
         tokens: int32 (streams, time + 1, channels); DRAW fills in all but the first of time.
+        knots: float32, what conditions the gates, [stream][knot][layer][2 * gate]; or of no size.
         noise: float32 (streams, time, channels) uniforms, for DRAW.
         controls: float32 (streams, 2), temperature and top-p.
         mode: LISTEN, DRAW or JUDGE.
@@ -131,7 +151,7 @@ def run(lanes, shape, weights, state, scratch, tokens, noise, controls, mode, na
         if shape.order:
             place = state.places[shape.layers] + 1
             state.places[shape.layers] = place if place < WHITENING else 0
-        at, b_at, s_at = blocks(lanes, shape, weights, state, scratch, streams)
+        at, b_at, s_at = blocks(lanes, shape, weights, state, scratch, streams, knots, t)
         if mode == LISTEN:
             continue
         at, b_at, s_at = summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at)

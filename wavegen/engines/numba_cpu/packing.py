@@ -146,6 +146,17 @@ def packed(
     )
 
 
+def conditioning(shape: Shape, named: dict[str, Any]) -> tuple[np.ndarray, ...]:
+    """Returns kernel and bias of the two layers from bands to gates, padded as the gates are."""
+    first = [np.asarray(named[f"conditions/{name}"], np.float32) for name in ("kernel", "bias")]
+
+    def gates(value: Any) -> np.ndarray:  # (..., layers * 2 * gate)
+        parts = np.split(np.asarray(value, np.float32), 2 * shape.layers, axis=-1)
+        return np.concatenate([padded(part, shape.gate) for part in parts], axis=-1)
+
+    return *first, gates(named["conditioning/kernel"]), gates(named["conditioning/bias"])
+
+
 def given_left(shape: Shape, named: dict[str, np.ndarray]) -> np.ndarray:
     """Returns what the left sample adds to the right channel's hidden layer."""
     if shape.channels == 1:

@@ -35,28 +35,38 @@ class Sessions:
             return self.open(session), frames
         return self.open((frames[:, :1], self.silence(len(frames)))), frames[:, 1:]
 
-    def prime(self, frames: np.ndarray, session: Any = None) -> Any:
+    def prime(self, frames: np.ndarray, session: Any = None, conditions: Any = None) -> Any:
         """Returns the session after hearing frames.
 
         Args:
             frames: `(batch, time, features)`, time >= 1.
             session: of an earlier call, which the frames continue.
+            conditions: of a conditioned model, which hears whole hops and from silence one frame
+                before them: knots `(batch, hops + 1, features)`.
         """
         voices, frames = self.begun(frames, session)
-        voices.hear(frames, LISTEN)
+        voices.hear(frames, LISTEN, *given(conditions))
         return voices.session()
 
-    def draw(self, session: Any, noise: np.ndarray, **controls: Any) -> tuple[np.ndarray, Any]:
+    def draw(
+        self, session: Any, noise: np.ndarray, conditions: Any = None, **controls: Any
+    ) -> tuple[np.ndarray, Any]:
         """Returns the next frames `(batch, time, features)` and the session after them.
 
         Args:
             session: of `prime` or an earlier `draw`, batch rows.
             noise: uniforms `(batch, time, *noise_shape)`.
+            conditions: as for `prime`.
             **controls: of the family; one number, or one per row.
         """
         voices = self.open(session)
-        frames = voices.draw(noise, **controls)
+        frames = voices.draw(noise, *given(conditions), **controls)
         return frames, voices.session()
+
+
+def given(conditions: Any) -> tuple:
+    """Returns (conditions,), or nothing where there are none: not every family takes them."""
+    return () if conditions is None else (conditions,)
 
 
 def mapped(function: Callable, *nests: Any) -> Any:

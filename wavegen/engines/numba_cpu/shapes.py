@@ -34,6 +34,7 @@ class Shape(NamedTuple):
         order: of the linear predictor that follows; 0 for none.
         lags: the order, the lag 0 and one more, padded.
         hop: samples from fit to fit.
+        every: samples from one knot of conditions to the next; 0 where there are none.
         pair: inputs in one row of weights, 1 or 2.
         chunk: inputs summed at a time, at most.
     """
@@ -54,6 +55,7 @@ class Shape(NamedTuple):
     order: int
     lags: int
     hop: int
+    every: int
     pair: int
     chunk: int
 
@@ -84,6 +86,14 @@ def weight_shapes(config: Any) -> dict[str, tuple[int, ...]]:
         shapes["given_left/embeddings"] = (levels, post)
     elif channels > 1:
         shapes |= {"given_left/kernel": (2, post), "given_left/bias": (post,)}
+    if config.condition_bands:
+        units, gates = config.condition_units, len(config.dilations) * 2 * gate
+        shapes |= {
+            "conditions/kernel": (channels * config.condition_bands, units),
+            "conditions/bias": (units,),
+            "conditioning/kernel": (units, gates),
+            "conditioning/bias": (gates,),
+        }
     if config.predictor_order:
         shapes |= {"predictor/whitening": (WHITENING,), "predictor/bounds": (3,)}
         shapes["predictor/coupling"] = ()
@@ -133,5 +143,6 @@ def shape_of(config: Any, width: int, precision: str) -> Shape:
         order=order,
         lags=up(order + 2) if order else 0,
         hop=config.predictor_hop if order else 0,
+        every=config.condition_hop if config.condition_bands else 0,
         **summing(precision),
     )

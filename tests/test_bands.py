@@ -1,0 +1,139 @@
+"""The bands that condition a WaveNet, and that a conditioned WaveNet heeds them in every engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import make_frames, make_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wavegen import engines
+from wavegen.bands import MIDDLE_DB, SPAN_DB, Bands, bands_of
+from wavegen.codec import codec_of
+from wavegen.streaming import parameters, pure
+
+HOP = 16
+CONDITIONED = dict(condition_bands=5, condition_hop=HOP)
+
+
+def tone(frequency, rate=8000, seconds=0.5):
+    return np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)[None]
+
+
+def test_a_tone_is_in_its_band_at_its_level():
+    bands = Bands(8000, 1, 24, 64)
+    for frequency in (300.0, 1000.0, 3000.0):
+        level = bands.along(0.5 * tone(frequency).astype("float32")) * SPAN_DB + MIDDLE_DB
+        middle = level[len(level) // 2]
+        assert -13 < middle.max() < -8.9  # -9 dB, shared by two bands at most
+        louder = bands.along(tone(frequency).astype("float32")) * SPAN_DB + MIDDLE_DB
+        assert np.allclose(louder[len(level) // 2].max() - middle.max(), 6.02, atol=0.05)
+        assert middle.argmax() == louder[len(level) // 2].argmax()
+    order = [bands.along(tone(f).astype("float32"))[20].argmax() for f in (300, 1000, 3000)]
+    assert order == sorted(order) and len(set(order)) == 3
+
+
+def test_silence_is_the_floor_and_channels_are_apart():
+    bands = Bands(8000, 2, 6, 32)
+    sound = np.stack([tone(500)[0], np.zeros(4000)]).astype("float32")
+    knots = bands.along(sound)
+    assert knots.shape == (-(-3999 // 32) + 1, 12)
+    assert np.allclose(knots[:, 6:], (-100 - MIDDLE_DB) / SPAN_DB)
+    assert knots[20, :6].max() > 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 400), st.integers(0, 12))
+def test_knots_of_a_stretch_are_those_of_the_whole(samples, skip):
+    bands = Bands(8000, 1, 4, 16)
+    sound = np.random.default_rng(samples).standard_normal((1, samples)).astype("float32")
+    whole = bands.along(sound)
+    assert len(whole) == -(-(samples - 1) // 16) + 1
+    first = min(skip, len(whole) - 1)
+    padded = np.pad(sound, [(0, 0), (bands.reach, len(whole) * 16 + bands.reach)])
+    stretch = padded[:, 1 + first * 16 :][:, : 2 * bands.reach + (len(whole) - 1 - first) * 16]
+    assert np.allclose(bands.knots(stretch), whole[first:], atol=1e-4)
+
+
+@pytest.fixture(params=[{}, {"channels": 2}, {"head": "softmax", "predictor_order": 0}], ids=str)
+def conditioned(request):
+    return make_model("wavenet", **CONDITIONED, **request.param)
+
+
+def knots_of(model, hops, batch=2):
+    rng = np.random.default_rng(3)
+    shape = (batch, hops + 1, model.config.channels * model.config.condition_bands)
+    return rng.standard_normal(shape).astype("float32")
+
+
+def test_the_law_holds_for_whole_hops(conditioned):
+    x, knots = make_frames(conditioned, time=6 * HOP), knots_of(conditioned, 6)
+    whole = np.asarray(conditioned(x, knots))
+    state, parts = conditioned.initial_state(2), []
+    for start, stop in ((0, 1), (1, 4), (4, 6)):
+        block, told = x[:, start * HOP : stop * HOP], knots[:, start : stop + 1]
+        y, state = conditioned.step(block, state, told)
+        parts.append(np.asarray(y))
+    assert np.abs(np.concatenate(parts, axis=1) - whole).max() < 2e-4 * whole.std()
+    # A knot is heard one hop before it and one after, and from then on in the state.
+    changed = knots.copy()
+    changed[:, 3] += 1.0
+    differs = np.abs(np.asarray(conditioned(x, changed)) - whole).max(axis=(0, 2))
+    assert differs[: 2 * HOP + 1].max() == 0 and differs[2 * HOP + 1 : 4 * HOP].min() > 0
+
+
+def test_an_untrained_model_does_not_heed_conditions():
+    from wavegen.config import build
+    from wavegen.models import FAMILIES
+
+    config = type(make_model("wavenet", **CONDITIONED).config)
+    config = build(config, dict(sample_rate=8000, cycles=1, layers_per_cycle=3, **CONDITIONED))
+    model = FAMILIES["wavenet"](config)
+    x = make_frames(model, time=2 * HOP)
+    loud, soft = (np.asarray(model(x, np.full((2, 3, 5), v, "float32"))) for v in (1, -1))
+    assert np.array_equal(loud, soft)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_engines_agree_on_a_conditioned_model(conditioned, precision):
+    frames, knots = make_frames(conditioned, time=1 + 3 * HOP), knots_of(conditioned, 3)
+    reference = engines.make(conditioned, "reference")
+    fast = engines.make(conditioned, "numba", precision)
+    ours, session = reference.distributions(frames, conditions=knots)
+    theirs, other = fast.distributions(frames, conditions=knots)
+    spread = np.abs(ours).mean()
+    assert np.abs(ours - theirs).max() < (1e-3 if precision == "float32" else 0.3) * spread
+    unconditioned, _ = fast.distributions(frames, conditions=np.zeros_like(knots))
+    assert np.abs(ours - unconditioned).max() > 0.01 * spread  # they are heard at all
+    if precision == "float32":
+        noise = np.random.default_rng(4).random((2, 2 * HOP, conditioned.config.channels))
+        more = knots_of(conditioned, 2)
+        a, after = reference.draw(session, noise.astype("float32"), more)
+        b, _ = fast.draw(session, noise.astype("float32"), more)  # takes over from the other
+        values = codec_of(conditioned.config).values
+        assert np.abs(values[a] - values[b]).max() < 2e-3
+        voices = fast.open(other)
+        parts = [
+            voices.draw(noise[:, i * HOP : (i + 1) * HOP], more[:, i : i + 2]) for i in range(2)
+        ]
+        c, _ = fast.draw(other, noise.astype("float32"), more)
+        assert np.array_equal(np.concatenate(parts, axis=1), c)  # hop by hop is the same
+
+
+def test_likelihood_in_blocks_is_that_of_one_pass(conditioned):
+    frames = make_frames(conditioned, batch=1, time=5 * HOP + 7)[0]
+    bands = bands_of(conditioned.config)
+    sound = codec_of(conditioned.config).decode(frames)
+    knots = bands.along(sound)
+    reference = engines.make(conditioned, "reference")
+    reference.block = 2 * HOP
+    found = reference.log_prob(frames, knots)
+    x = np.pad(frames, [(0, 6 * HOP - len(frames) + 1), (0, 0)])[None]
+    y = pure(conditioned)(
+        parameters(conditioned), x[:, :-1], conditioned.initial_state(1), knots[None]
+    )[0]
+    wanted = np.asarray(conditioned.log_prob(y, x[:, 1:]))[0, : len(frames) - 1]
+    assert np.allclose(found, wanted, atol=1e-4)
+    fast = engines.make(conditioned, "numba", "float32").log_prob(frames, knots)
+    assert np.allclose(fast, wanted, atol=2e-3)

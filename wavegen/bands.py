@@ -1,0 +1,97 @@
+"""Levels of mel bands, knot after knot: what conditions a WaveNet, and what `render` plays from.
+
+A knot is what a short window around one sample holds; between two knots all is interpolated. So a
+block of samples takes the knots at its first sample, after every hop, and after its last sample.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import fft, sparse
+
+FLOOR_DB = -100.0  # of a band's power; what is softer is silence
+MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
+WINDOWED = 2**20  # samples worked on at a time
+
+
+class Bands:
+    """The analysis: a Hann window about each knot, triangles even in mel, logarithm.
+
+    Attributes:
+        hop: samples from knot to knot.
+        reach: samples before and after a knot that it hears.
+        features: numbers in a knot: bands of the first channel, then of the second.
+    """
+
+    def __init__(self, sample_rate: int, channels: int, bands: int, hop: int) -> None:
+        """Builds window and triangles.
+
+        Args:
+            sample_rate: Hz.
+            channels: of the sound.
+            bands: a channel; even in mel (O'Shaughnessy 1987) up to half the sample rate.
+            hop: samples from knot to knot; the window is four of them long.
+        """
+        self.hop, self.reach = hop, 2 * hop
+        self.features = channels * bands
+        size = 2 * self.reach
+        self.window = np.hanning(size + 1)[:-1].astype("float32")
+        self.window /= np.sqrt(np.sum(np.square(self.window)) * size / 2)  # a sine's power is kept
+        top = 2595 * np.log10(1 + sample_rate / 2 / 700)
+        edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
+        at = np.arange(size // 2 + 1)[:, None] * sample_rate / size
+        width = np.maximum(np.diff(edges), sample_rate / size)  # none falls between two lines
+        rising, falling = (at - edges[:-2]) / width[:-1], (edges[2:] - at) / width[1:]
+        weights = np.maximum(np.minimum(1.0, np.minimum(rising, falling)), 0.0)
+        self.weights = sparse.csr_array(weights.astype("float32").T)
+
+    def knots(self, signal: np.ndarray) -> np.ndarray:
+        """Returns the knots of a stretch of sound.
+
+        Args:
+            signal: float32 `(..., channels, (count - 1) * hop + 2 * reach)`: with `reach` samples
+                before the first knot and after the last.
+
+        Returns:
+            float32 `(..., count, features)`, about -2 .. 3.
+        """
+        *rows, channels, samples = signal.shape
+        size = 2 * self.reach
+        count = (samples - size) // self.hop + 1
+        views = np.lib.stride_tricks.sliding_window_view(signal, size, axis=-1)
+        views = views[..., :: self.hop, :]  # (..., channels, count, size)
+        power = np.empty((*rows, channels, count, self.weights.shape[0]), "float32")
+        step = max(1, WINDOWED // (size * channels * max(1, int(np.prod(rows)))))
+        for start in range(0, count, step):  # memory is bounded, however long the sound
+            spectrum = fft.rfft(views[..., start : start + step, :] * self.window, axis=-1)
+            lines = np.square(spectrum.real) + np.square(spectrum.imag)
+            found = (self.weights @ lines.reshape(-1, lines.shape[-1]).T).T
+            power[..., start : start + step, :] = found.reshape(*lines.shape[:-1], -1)
+        decibels = 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))
+        level = (decibels - MIDDLE_DB) / SPAN_DB
+        return np.moveaxis(level, -3, -2).reshape(*rows, count, self.features).astype("float32")
+
+    def along(self, sound: np.ndarray) -> np.ndarray:
+        """Returns the knots of a sound that silence surrounds: at its sample 1, then every hop.
+
+        Sample 0 is where a WaveNet that hears from silence begins; it draws from sample 1 on.
+
+        Args:
+            sound: float32 `(channels, samples)`.
+
+        Returns:
+            `(ceil((samples - 1) / hop) + 1, features)`.
+        """
+        hops = -(-(sound.shape[-1] - 1) // self.hop)
+        after = 1 + hops * self.hop + self.reach - sound.shape[-1]
+        return self.knots(np.pad(sound, [(0, 0), (self.reach - 1, after)]))
+
+
+def bands_of(config: Any) -> Bands | None:
+    """Returns the analysis of a model that is conditioned by bands; of any other None."""
+    bands = getattr(config, "condition_bands", 0)
+    if not bands:
+        return None
+    return Bands(config.sample_rate, config.channels, bands, config.condition_hop)
