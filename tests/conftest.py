@@ -69,9 +69,10 @@ def make_model(family, seed=0, **fields):
     for variable in model.trainable_variables:
         variable.assign(np.asarray(variable) + 0.1 * rng.standard_normal(variable.shape))
     if getattr(model, "predictor", None):
-        taps = np.zeros(model.predictor.whitening.shape, "float32")
-        taps[:2] = 1.2, -0.4
-        model.predictor.whitening.assign(taps)
+        if not model.config.condition_bands:
+            taps = np.zeros(model.predictor.whitening.shape, "float32")
+            taps[:2] = 1.2, -0.4
+            model.predictor.whitening.assign(taps)
         model.predictor.bounds.assign([0.6, 1e-3, 0.5])
     if family == "spectral_lstm":
         model.head.start_from(list(make_frames(model, batch=3, time=40, seed=2)))

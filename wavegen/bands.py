@@ -1,7 +1,10 @@
-"""Levels of mel bands, knot after knot: what conditions a WaveNet, and what `render` plays from.
+"""What a conditioned WaveNet is given of a sound to play: levels of mel bands, knot after knot.
 
-A knot is what a short window around one sample holds; between two knots all is interpolated. So a
-block of samples takes the knots at its first sample, after every hop, and after its last sample.
+A knot is what a short window about one sample holds; between two knots all is interpolated. So a
+block of whole hops takes the knots at its first sample, after every hop, and after its last sample.
+With them goes what follows from the levels: all-pole filters of that spectrum (Makhoul 1975,
+"Linear prediction: a tutorial review"), by which the sound is whitened, and the size of what they
+leave. They are worked out here once, in float64, for the model and for every engine.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from scipy import fft, sparse
 
 FLOOR_DB = -100.0  # of a band's power; what is softer is silence
 MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
+TAPS = 32  # of a filter
+PARTS = 4  # filters in a hop
+RIDGE = 1e-5  # of a spectrum's power, white noise added to it: filters stay tame
 WINDOWED = 2**20  # samples worked on at a time
 
 
@@ -22,7 +28,8 @@ class Bands:
     Attributes:
         hop: samples from knot to knot.
         reach: samples before and after a knot that it hears.
-        features: numbers in a knot: bands of the first channel, then of the second.
+        channels: of the sound.
+        features: levels in a knot: bands of the first channel, then of the second.
     """
 
     def __init__(self, sample_rate: int, channels: int, bands: int, hop: int) -> None:
@@ -34,21 +41,25 @@ class Bands:
             bands: a channel; even in mel (O'Shaughnessy 1987) up to half the sample rate.
             hop: samples from knot to knot; the window is four of them long.
         """
-        self.hop, self.reach = hop, 2 * hop
+        self.hop, self.reach, self.channels = hop, 2 * hop, channels
         self.features = channels * bands
         size = 2 * self.reach
         self.window = np.hanning(size + 1)[:-1].astype("float32")
-        self.window /= np.sqrt(np.sum(np.square(self.window)) * size / 2)  # a sine's power is kept
+        self.window /= np.sqrt(np.sum(np.square(self.window)) * size / 2)  # power is kept
         top = 2595 * np.log10(1 + sample_rate / 2 / 700)
         edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
         at = np.arange(size // 2 + 1)[:, None] * sample_rate / size
         width = np.maximum(np.diff(edges), sample_rate / size)  # none falls between two lines
         rising, falling = (at - edges[:-2]) / width[:-1], (edges[2:] - at) / width[1:]
-        weights = np.maximum(np.minimum(1.0, np.minimum(rising, falling)), 0.0)
+        weights = np.maximum(np.minimum(1.0, np.minimum(rising, falling)), 0.0)  # (lines, bands)
         self.weights = sparse.csr_array(weights.astype("float32").T)
+        # A band's power, spread over its lines, gives the autocorrelation at each lag so much.
+        density = weights / weights.sum(axis=0) / (weights.sum(axis=1, keepdims=True) + 1e-9)
+        lags = np.arange(TAPS + 1)
+        self.lags = density.T @ np.cos(2 * np.pi * np.arange(len(at))[:, None] * lags / size)
 
-    def knots(self, signal: np.ndarray) -> np.ndarray:
-        """Returns the knots of a stretch of sound.
+    def levels(self, signal: np.ndarray) -> np.ndarray:
+        """Returns the levels of a stretch of sound at its knots.
 
         Args:
             signal: float32 `(..., channels, (count - 1) * hop + 2 * reach)`: with `reach` samples
@@ -73,8 +84,29 @@ class Bands:
         level = (decibels - MIDDLE_DB) / SPAN_DB
         return np.moveaxis(level, -3, -2).reshape(*rows, count, self.features).astype("float32")
 
+    def given(self, levels: np.ndarray) -> np.ndarray:
+        """Returns what a model is given: levels, and the filters from each knot to the next.
+
+        Args:
+            levels: `(..., count, features)`, of `levels`.
+
+        Returns:
+            float32 `(..., count, features + PARTS * channels * (1 + TAPS))`: in the order part,
+            channel, size of what the filter leaves (in linear amplitude, RMS) and coefficients,
+            newest sample first. After the last knot they are those before it.
+        """
+        levels = np.asarray(levels, np.float64)
+        following = np.concatenate([levels[..., 1:, :], levels[..., -1:, :]], axis=-2)
+        share = ((np.arange(PARTS) + 0.5) / PARTS)[:, None]
+        between = levels[..., None, :] + share * (following - levels)[..., None, :]
+        power = 10 ** ((between * SPAN_DB + MIDDLE_DB) / 10)
+        power = power.reshape(*power.shape[:-1], self.channels, -1)
+        filters = all_pole(power @ self.lags)
+        flat = filters.reshape(*levels.shape[:-1], -1)
+        return np.concatenate([levels, flat], axis=-1).astype("float32")
+
     def along(self, sound: np.ndarray) -> np.ndarray:
-        """Returns the knots of a sound that silence surrounds: at its sample 1, then every hop.
+        """Returns what a model is given of a sound that silence surrounds, from its sample 1 on.
 
         Sample 0 is where a WaveNet that hears from silence begins; it draws from sample 1 on.
 
@@ -82,11 +114,11 @@ class Bands:
             sound: float32 `(channels, samples)`.
 
         Returns:
-            `(ceil((samples - 1) / hop) + 1, features)`.
+            `(ceil((samples - 1) / hop) + 1, ...)`, as `given` has it.
         """
         hops = -(-(sound.shape[-1] - 1) // self.hop)
         after = 1 + hops * self.hop + self.reach - sound.shape[-1]
-        return self.knots(np.pad(sound, [(0, 0), (self.reach - 1, after)]))
+        return self.given(self.levels(np.pad(sound, [(0, 0), (self.reach - 1, after)])))
 
 
 def bands_of(config: Any) -> Bands | None:
@@ -95,3 +127,25 @@ def bands_of(config: Any) -> Bands | None:
     if not bands:
         return None
     return Bands(config.sample_rate, config.channels, bands, config.condition_hop)
+
+
+def all_pole(correlation: np.ndarray) -> np.ndarray:
+    """Returns sizes and coefficients `(..., 1 + TAPS)` of filters, by Levinson and Durbin.
+
+    Args:
+        correlation: float64 `(..., TAPS + 1)`, of the sound at lags 0 .. TAPS.
+    """
+    correlation = correlation.copy()
+    floor = 10 ** (FLOOR_DB / 10)
+    correlation[..., 0] = correlation[..., 0] * (1 + RIDGE) + floor
+    error, taps = correlation[..., 0].copy(), np.zeros_like(correlation)  # taps[0] is not one
+    for i in range(1, TAPS + 1):
+        ahead = correlation[..., i] - np.sum(
+            taps[..., 1:i] * correlation[..., i - 1 : 0 : -1], axis=-1
+        )
+        reflection = (ahead / error)[..., None]
+        taps[..., 1:i] = taps[..., 1:i] - reflection * taps[..., i - 1 : 0 : -1]
+        taps[..., i] = reflection[..., 0]
+        error *= 1 - reflection[..., 0] ** 2
+    taps[..., 0] = np.sqrt(error)
+    return taps

@@ -57,7 +57,7 @@ class WaveNetConfig:
     condition_bands: int = bounded(
         0, 0, 512, "mel bands a channel whose levels say what to play; 0 plays on by itself"
     )
-    condition_hop: int = bounded(256, 16, 16384, "samples from one such knot to the next")
+    condition_hop: int = bounded(256, 16, 16384, "samples until the bands are looked at again")
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -251,6 +251,8 @@ def build(kind: type, values: dict[str, Any]) -> Any:
                 f"{config.receptive_field} samples lead to {remembered} numbers to remember; "
                 f"{REMEMBERED} are allowed"
             )
+        if config.condition_bands and config.condition_hop % 4:
+            raise UsageError(f"condition_hop={config.condition_hop} must be a multiple of 4")
         if config.predictor_order > FITTED * config.predictor_hop:
             raise UsageError(
                 f"predictor_order={config.predictor_order} needs a predictor_hop of at least "

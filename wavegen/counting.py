@@ -11,7 +11,8 @@ def parameters(model_config: Config) -> int:
     if isinstance(c, WaveNetConfig):
         layers, r, g = len(c.dilations), c.residual_channels, c.gate_channels
         block = (c.kernel_size * r + 1) * 2 * g + (g + 1) * r
-        softmax, known = c.head == "softmax", 5 if c.predictor_order else 1  # features a channel
+        softmax = c.head == "softmax"
+        known = (6 if c.condition_bands else 5) if c.predictor_order else 1  # features a channel
         heads = (c.post_channels + 1) * c.outputs * c.channels
         given = (c.levels if softmax else 3) * c.post_channels if c.channels > 1 else 0
         post = (c.skip_channels + 1) * c.post_channels * c.channels

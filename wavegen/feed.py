@@ -36,7 +36,7 @@ class Feed(NamedTuple):
     valid: np.ndarray  # float32 (batch, window): 1 where a predicted frame counts
     reset: np.ndarray  # bool (batch,): rows that begin from silence
     disturbed: Disturbed | None  # where the model learns to bear it
-    conditions: np.ndarray | None = None  # float32 (batch, hops + 1, features), of bands
+    given: np.ndarray | None = None  # float32 (batch, hops + 1, ...), of `bands`
 
 
 def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> Feed:
@@ -62,22 +62,22 @@ def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> F
         augment=augment,
         ahead=reach,
     )
-    conditions = None
+    given = None
     if bands:  # the first knot is at the first sample to be predicted
-        conditions = jittered(bands.knots(cut.signal[..., 1:]), settings, step)
+        given = bands.given(jittered(bands.levels(cut.signal[..., 1:]), settings, step))
     inner = cut.signal[..., reach : cut.signal.shape[-1] - reach]
     past, body = np.split(inner, [codec.delay_samples], axis=-1)
     state = codec.encode_initial((settings.batch,), frame=cut.frame, past=past)
     frames, _ = codec.encode_step(body, state)
     valid = cut.valid.astype("float32")
-    return Feed(frames, valid, cut.reset, disturbed(config, settings, step), conditions)
+    return Feed(frames, valid, cut.reset, disturbed(config, settings, step), given)
 
 
-def jittered(knots: np.ndarray, settings: TrainSettings, step: int) -> np.ndarray:
-    """Returns knots as inexact as a drawn sound's are, some rows more than others."""
+def jittered(levels: np.ndarray, settings: TrainSettings, step: int) -> np.ndarray:
+    """Returns levels as inexact as a drawn sound's are, some rows more than others."""
     rng = batches.generator(settings.rng_seed, "jitter", step)
-    much = rng.uniform(0.0, JITTER_DB / SPAN_DB, (len(knots), 1, 1))
-    return (knots + much * rng.standard_normal(knots.shape)).astype("float32")
+    much = rng.uniform(0.0, JITTER_DB / SPAN_DB, (len(levels), 1, 1))
+    return (levels + much * rng.standard_normal(levels.shape)).astype("float32")
 
 
 def disturbed(config: Any, settings: TrainSettings, step: int) -> Disturbed | None:

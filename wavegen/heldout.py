@@ -153,7 +153,7 @@ def judge_frames(
 
 
 def nats(judge: Any, config: Any, frames: np.ndarray) -> np.ndarray:
-    """Returns an engine's log-probability of frames; a conditioned model is told their bands.
+    """Returns an engine's log-probability of frames; a conditioned model is given their bands.
 
     Args:
         judge: an engine.

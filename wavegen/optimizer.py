@@ -121,7 +121,7 @@ def training_step(layout: Layout, settings: TrainSettings) -> Callable:
 
     def loss(weights: Any, given: Feed, state: Any) -> tuple[Any, Any]:
         params = layout.parameters(weights)
-        more = {"disturbed": given.disturbed, "conditions": given.conditions}
+        more = {"disturbed": given.disturbed, "given": given.given}
         more = {name: value for name, value in more.items() if value is not None}
         y, state = step(params, given.frames[:, :-1], state, **more)
         value = loss_of(params, y=given.frames[:, 1:], y_pred=y, sample_weight=given.valid)

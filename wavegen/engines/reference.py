@@ -41,10 +41,9 @@ class Reference:
         self.model, self.together = model, together
         self.params = parameters(model)
         self.step, self.draw_frame = pure(model, "step"), pure(model, "draw")
-        self.biases: Any = None
-        self.biased_step: Any = None
-        if getattr(model.config, "condition_bands", 0):
-            self.biases, self.biased_step = pure(model, "biases"), pure(model, "biased_step")
+        self.conditioned = bool(getattr(model.config, "condition_bands", 0))
+        if self.conditioned:
+            self.steering, self.steered = pure(model, "steering"), pure(model, "steered")
         self.judge, self.spell = pure(model, "log_prob"), pure(model, "distributions")
         # Convolutions' pasts become rings while a block is drawn; a recurrent family has none.
         self.map_pasts = getattr(model, "map_pasts", lambda function, state: state)
@@ -65,33 +64,33 @@ class Reference:
         """Returns voices that go on from a session, for many short draws; it is not changed."""
         return Voices(self, session)
 
-    def prime(self, frames: np.ndarray, session: Any = None, conditions: Any = None) -> Any:
+    def prime(self, frames: np.ndarray, session: Any = None, given: Any = None) -> Any:
         """Returns the session after hearing frames.
 
         Args:
             frames: `(batch, time, features)`, time >= 1. A conditioned model hears whole hops, and
                 from silence one sample before them.
             session: of an earlier `prime` or `draw`, which the frames continue.
-            conditions: of a conditioned model, knots `(batch, hops + 1, features)`, see `bands`.
+            given: to a conditioned model, `(batch, hops + 1, ...)`, see `bands`.
         """
         sessions = []
         for rows in self.parts(len(frames)):
             heard, state = self.resumed(frames[rows], session, rows)
             if heard.shape[1] > 1:
-                knots = given(conditions, rows)
-                _, state = self.listen(ops.convert_to_tensor(heard[:, :-1]), state, *knots)
+                told = given_to(rows, given)
+                _, state = self.listen(ops.convert_to_tensor(heard[:, :-1]), state, *told)
             sessions.append((heard[:, -1:], state))
         return joined(sessions)
 
     def distributions(
-        self, frames: np.ndarray, session: Any = None, conditions: Any = None
+        self, frames: np.ndarray, session: Any = None, given: Any = None
     ) -> tuple[np.ndarray, Any]:
         """Returns teacher-forced distributions and the session after the frames.
 
         Args:
             frames: int32 `(batch, time, channels)`; time >= 2, or >= 1 after a session.
             session: of an earlier call of any verb, which the frames continue.
-            conditions: as for `prime`.
+            given: as for `prime`.
 
         Returns:
             float32 `(batch, time - 1, channels, parameters)`, of `WaveNet.distributions`: of each
@@ -110,8 +109,8 @@ class Reference:
         found, sessions = [], []
         for rows in self.parts(len(frames)):
             heard, state = self.resumed(frames[rows], session, rows)
-            knots = given(conditions, rows)
-            y, state = self.listen(ops.convert_to_tensor(heard[:, :-1]), state, *knots)
+            told = given_to(rows, given)
+            y, state = self.listen(ops.convert_to_tensor(heard[:, :-1]), state, *told)
             found.append(self.spell(self.params, y, ops.convert_to_tensor(heard[:, 1:])))
             sessions.append((heard[:, -1:], state))
         return np.concatenate([np.asarray(part) for part in found]), joined(sessions)
@@ -129,7 +128,7 @@ class Reference:
         last, state = rows_of(session, rows)
         return np.concatenate([last, frames], axis=1), state
 
-    def log_prob(self, frames: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
+    def log_prob(self, frames: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
         """Returns the log-probability, nats `(time - 1, values)`, of every frame but the first.
 
         Teacher-forced in blocks whose state carries on, so any length fits; the last block is
@@ -137,7 +136,7 @@ class Reference:
 
         Args:
             frames: `(time, features)` of one recording, heard from silence.
-            conditions: of a conditioned model, the knots of `Bands.along`.
+            given: to a conditioned model, of `Bands.along`.
         """
         if self._scorer is None:
             self._scorer = backend.compiled(self.scored)  # the judge of a run changes `params`
@@ -149,42 +148,42 @@ class Reference:
             short = block + 1 - len(part)
             part = np.pad(part, [(0, short), (0, 0)])[None]
             more: tuple = ()
-            if conditions is not None:
+            if given is not None:
                 hop = self.model.config.condition_hop
-                knots = conditions[start // hop : start // hop + block // hop + 1]
+                knots = given[start // hop : start // hop + block // hop + 1]
                 knots = np.pad(knots, [(0, block // hop + 1 - len(knots)), (0, 0)], mode="edge")
                 more = (ops.convert_to_tensor(knots[None]),)
             values, state = self._scorer(self.params, ops.convert_to_tensor(part), state, *more)
             found.append(np.asarray(values)[0, : block - short])
         return np.concatenate(found) if found else np.zeros((0, 1), "float32")
 
-    def scored(self, params: Any, frames: Any, state: Any, *conditions: Any) -> tuple[Any, Any]:
+    def scored(self, params: Any, frames: Any, state: Any, *given: Any) -> tuple[Any, Any]:
         """Returns `(1, time, values)` log-probabilities of `frames[:, 1:]`, and the next state."""
-        y, state = self.step(params, frames[:, :-1], state, *conditions)
+        y, state = self.step(params, frames[:, :-1], state, *given)
         return self.judge(params, y, frames[:, 1:]), state
 
     def draw(
-        self, session: Any, noise: np.ndarray, conditions: Any = None, **controls: float
+        self, session: Any, noise: np.ndarray, given: Any = None, **controls: float
     ) -> tuple[np.ndarray, Any]:
         """Returns the next frames `(batch, time, features)` and the session after them.
 
         Args:
             session: of `prime` or an earlier `draw`, batch rows.
             noise: uniforms `(batch, time, *noise_shape)`; of a conditioned model whole hops.
-            conditions: as for `prime`.
+            given: as for `prime`.
             **controls: of the family, e.g. temperature; one number, or one per row.
         """
         found, sessions, session = [], [], backend.to_numpy(session)
         for rows in self.parts(len(noise), controls):
             own = row_controls(controls, rows.start)
-            knots = given(conditions, rows)
-            frames, following = self.draw_rows(rows_of(session, rows), noise[rows], own, *knots)
+            told = given_to(rows, given)
+            frames, following = self.draw_rows(rows_of(session, rows), noise[rows], own, *told)
             found.append(frames)
             sessions.append(following)
         return np.concatenate([np.asarray(frames) for frames in found]), joined(sessions)
 
     def draw_rows(
-        self, session: Any, noise: np.ndarray, controls: dict[str, float], *conditions: Any
+        self, session: Any, noise: np.ndarray, controls: dict[str, float], *given: Any
     ) -> Any:
         """Returns frames and session of some rows; the loop runs inside one compiled call."""
         # top-p sorts every distribution: left out of the loop when it has nothing to do.
@@ -197,25 +196,24 @@ class Reference:
         time = noise.shape[1]
         noise = np.pad(noise, [(0, 0), (0, int(time == 1)), *[(0, 0)] * (noise.ndim - 2)])
         tensors = ops.convert_to_tensor(noise), ops.convert_to_tensor(time, "int32")
-        frames, session = self._loops[fixed](session, *tensors, free, *conditions)
+        frames, session = self._loops[fixed](session, *tensors, free, *given)
         return frames[:, :time], session
 
     def loop(
-        self, params: Any, session: Any, noise: Any, time: Any, controls: dict, *conditions: Any
+        self, params: Any, session: Any, noise: Any, time: Any, controls: dict, *given: Any
     ) -> Any:
         """Draws frame after frame, `time` of them, as many as there is noise for."""
         last, state = session
         batch, map_pasts = noise.shape[0], self.map_pasts
         frames = ops.zeros((batch, noise.shape[1], last.shape[-1]), dtype=last.dtype)
-        biases = self.biases(params, *conditions) if self.biases else ()
-        step = self.biased_step if biases else self.step
+        steering = self.steering(params, *given) if self.conditioned else ()
+        step = self.steered if steering else self.step
 
         def body(t: Any, last: Any, state: Any, frames: Any) -> Any:
             # Carried are the rings' rows; the frame's number is the position of all of them.
             more: tuple = ()
-            if biases:  # of the whole block; this frame's are cut out
-                at = ops.stack([0, t, 0])
-                more = (tuple(ops.slice(b, at, (batch, 1, b.shape[2])) for b in biases),)
+            if steering:  # of the whole block; this frame's is cut out
+                more = (tuple(one_of(part, t) for part in steering),)
             y, state = step(params, last, map_pasts(lambda rows: Ring(rows, t), state), *more)
             state = map_pasts(lambda heard: heard.rows, state)
             at = ops.stack([0, t, *[0] * (len(noise.shape) - 2)])
@@ -241,9 +239,9 @@ class Voices:
         """Returns the session as it stands."""
         return self.now
 
-    def draw(self, noise: np.ndarray, conditions: Any = None, **controls: Any) -> np.ndarray:
+    def draw(self, noise: np.ndarray, given: Any = None, **controls: Any) -> np.ndarray:
         """Returns the next frames `(batch, time, features)`; see `Reference.draw`."""
-        frames, self.now = self.drawer.draw(self.now, noise, conditions, **controls)
+        frames, self.now = self.drawer.draw(self.now, noise, given, **controls)
         return frames
 
 
@@ -258,9 +256,15 @@ def joined(sessions: list[Any]) -> Any:
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *sessions)
 
 
-def given(conditions: Any, rows: slice) -> tuple:
-    """Returns (the conditions of some rows,), or nothing where there are none."""
-    return () if conditions is None else (ops.convert_to_tensor(np.asarray(conditions)[rows]),)
+def given_to(rows: slice, given: Any) -> tuple:
+    """Returns (what some rows are given,), or nothing where nothing is given."""
+    return () if given is None else (ops.convert_to_tensor(np.asarray(given)[rows]),)
+
+
+def one_of(array: Any, t: Any) -> Any:
+    """Returns the frame `t` of an array `(batch, time, ...)`, time 1."""
+    start = ops.stack([0, t, *[0] * (len(array.shape) - 2)])
+    return ops.slice(array, start, (array.shape[0], 1, *array.shape[2:]))
 
 
 def row_controls(controls: dict[str, Any], row: int) -> dict[str, float]:

@@ -3,6 +3,9 @@
 A fixed filter fitted on the recordings whitens the sound, a second one, fitted anew every few
 milliseconds to what was just heard, predicts what is left (`linear_prediction`). The error is
 taken to be logistic, with a scale proportional to a running mean of recent errors.
+
+Of a conditioned model the first filter, and the size of what it leaves, are those of the spectrum
+that is given (`bands`): as in a vocoder, level and colour are the given ones whatever was drawn.
 """
 
 from __future__ import annotations
@@ -18,12 +21,22 @@ from wavegen.streaming import one_pole
 
 WHITENING = 32  # taps of the fixed filter
 POLE = 0.97  # of the running mean of errors: a memory of about 33 samples
+SOFTEST = 1e-5  # scale that a conditioned network hears as -1
+GIVEN_BOUNDS = (0.6, 0.01, 1.0)  # as `bounds`, in sizes of what the given filter leaves
 
 
 class AdaptivePredictor(keras.layers.Layer):
     """Mean and scale of the next sample of each channel, from that channel's own past."""
 
-    def __init__(self, order: int, hop: int, memory: float, channels: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        order: int,
+        hop: int,
+        memory: float,
+        channels: int,
+        conditioned: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Makes a predictor.
 
         Args:
@@ -31,23 +44,28 @@ class AdaptivePredictor(keras.layers.Layer):
             hop: samples from fit to fit.
             memory: samples ago that a fit looks at most.
             channels: each by itself.
+            conditioned: whether the first filter is given.
             **kwargs: of `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        self.channels = channels
+        self.channels, self.conditioned = channels, conditioned
         self.following = Following(order, hop, memory)
 
     def build(self, input_shape: tuple) -> None:
         """Makes the weights; only the coupling of the channels is trained by gradient."""
         fixed = {"trainable": False, "initializer": "zeros"}
-        self.whitening = self.add_weight(shape=(WHITENING,), name="whitening", **fixed)
+        if not self.conditioned:
+            self.whitening = self.add_weight(shape=(WHITENING,), name="whitening", **fixed)
         # ratio of scale to mean error, least scale, greatest scale
         self.bounds = self.add_weight(shape=(3,), name="bounds", **fixed)
-        self.bounds.assign([0.6, 1e-4, 1.0])
+        self.bounds.assign(GIVEN_BOUNDS if self.conditioned else [0.6, 1e-4, 1.0])
         self.coupling = self.add_weight(shape=(), initializer="zeros", name="coupling")
 
     def start_from(self, baselines: Any) -> None:
         """Takes coefficients and scale constants from fitted `baselines.SampleBaselines`."""
+        if self.conditioned:
+            self.bounds.assign([baselines.scale_ratio, *GIVEN_BOUNDS[1:]])
+            return
         self.whitening.assign(np.asarray(baselines.coefficients, "float32"))
         bounds = [baselines.scale_ratio, baselines.scale_floor, baselines.scale_ceiling]
         self.bounds.assign(np.asarray(bounds, "float32"))
@@ -58,42 +76,58 @@ class AdaptivePredictor(keras.layers.Layer):
         past = ops.zeros((batch_size, WHITENING, self.channels))
         return past, one, one, self.following.initial_state(batch_size, self.channels)
 
-    def step(self, samples: Any, state: Any) -> tuple[Any, Any, Any, Any]:
-        """Returns mean and scale of each next sample, the surprise of each, and the state.
+    def step(self, samples: Any, state: Any, given: Any = None) -> tuple[Any, ...]:
+        """Returns mean and scale of each next sample, the surprise of each, sizes, and the state.
 
         Args:
             samples: `(batch, time, channels)`, linear amplitude.
             state: (last samples, prediction of the first of `samples`, mean error, what follows).
+            given: of a conditioned predictor, `(batch, time, channels, 1 + WHITENING)`: with which
+                size and coefficients, newest sample first, the sample after each is filtered.
 
         Returns:
             mean, scale and surprise `(batch, time, channels)`: the surprise of a sample is by how
-            much it missed its prediction, in linear amplitude.
+            much it missed its prediction, in linear amplitude; and the size in which errors are
+            measured, 1 where none is given.
         """
         past, predicted, error, following = state
         time = samples.shape[1]
         heard = ops.concatenate([past, samples], axis=1)
-        fixed = sum(
-            self.whitening[k] * heard[:, WHITENING - 1 - k : WHITENING - k + time]
-            for k in range(WHITENING)
-        )  # (batch, time + 1, channels): fixed[t] is of sample t
-        rest, following = self.following.step(samples - fixed[:, :-1], following)
-        mean = fixed[:, 1:] + rest
+
+        def filtered(taps: Any, first: int, count: int) -> Any:
+            return sum(
+                taps[k] * heard[:, WHITENING - 1 - k + first :][:, :count] for k in range(WHITENING)
+            )
+
+        if given is None:
+            fixed = filtered(self.whitening, 0, time + 1)  # fixed[t] is of sample t
+            here, ahead, size = fixed[:, :-1], fixed[:, 1:], 1.0
+        else:  # a sample just heard is whitened as the one after it will be
+            size, taps = given[..., 0], [given[..., 1 + k] for k in range(WHITENING)]
+            here, ahead = filtered(taps, 0, time), filtered(taps, 1, time)
+        rest, following = self.following.step((samples - here) / size, following)
+        mean = ahead + size * rest
         # The state's prediction belongs to the first sample, mean[t] to sample t + 1.
         surprise = samples - ops.concatenate([predicted, mean[:, :-1]], axis=1)
-        error = one_pole(ops.absolute(surprise), error, POLE)
-        scale = ops.clip(self.bounds[0] * error, self.bounds[1], self.bounds[2])
-        return mean, scale, surprise, (heard[:, time:], mean[:, -1:], error[:, -1:], following)
+        error = one_pole(ops.absolute(surprise) / size, error, POLE)
+        scale = size * ops.clip(self.bounds[0] * error, self.bounds[1], self.bounds[2])
+        state = heard[:, time:], mean[:, -1:], error[:, -1:], following
+        return mean, scale, surprise, size, state
 
-    def features(self, samples: Any, mean: Any, scale: Any, surprise: Any) -> Any:
-        """Returns `(batch, time, 5 * channels)` in about [-1, 1]: what the network hears.
+    def features(self, samples: Any, mean: Any, scale: Any, surprise: Any, size: Any) -> Any:
+        """Returns `(batch, time, features * channels)` in about [-1, 1]: what the network hears.
 
         They are sample and prediction, companded by mu-law; the scale's logarithm; the step from
-        sample to prediction and the latest surprise, in scales, squeezed.
+        sample to prediction and the latest surprise, in scales, squeezed; and of a conditioned
+        predictor the logarithm of the scale in sizes.
         """
-        loud = ops.log(scale / self.bounds[1]) / 4.0 - 1.0
+        loud = ops.log(scale / (SOFTEST if self.conditioned else self.bounds[1])) / 4.0 - 1.0
         step = ops.tanh((mean - samples) / (8.0 * scale))
         strange = ops.arcsinh(surprise / scale) / 2.0
-        return ops.concatenate([companded(samples), companded(mean), loud, step, strange], axis=-1)
+        found = [companded(samples), companded(mean), loud, step, strange]
+        if self.conditioned:
+            found.append(ops.log(scale / size / self.bounds[1]) / 4.0 - 1.0)
+        return ops.concatenate(found, axis=-1)
 
 
 def companded(x: Any) -> Any:

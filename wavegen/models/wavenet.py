@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from wavegen import bands
 from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.models import heads
@@ -114,6 +115,7 @@ class WaveNet(keras.Model):
                 config.predictor_hop,
                 config.predictor_memory * config.sample_rate,
                 channels,
+                conditioned=bool(config.condition_bands),
                 name="predictor",
             )
         self.build()
@@ -124,7 +126,8 @@ class WaveNet(keras.Model):
         channels, post = config.channels, config.post_channels
         for embedding in self.embeddings:
             embedding.build((1, 1))
-        self.scalars.build((1, 1, (5 if self.predictor else 1) * channels))
+        known = (6 if config.condition_bands else 5) if self.predictor else 1
+        self.scalars.build((1, 1, known * channels))
         for block in self.blocks:
             block.build((1, 1, config.residual_channels))
         if self.conditions:
@@ -147,42 +150,58 @@ class WaveNet(keras.Model):
         blocks = tuple(block.initial_state(batch_size) for block in self.blocks)
         return blocks, self.predictor.initial_state(batch_size) if self.predictor else ()
 
-    def step(self, x: Any, state: Any, conditions: Any = None) -> tuple[Any, Any]:
+    def step(self, x: Any, state: Any, given: Any = None) -> tuple[Any, Any]:
         """Returns what the head needs for the sample after each of `x`, and the next state.
 
         Args:
             x: int32 `(batch, time, channels)`, levels; of a conditioned model whole hops.
             state: of `initial_state` or an earlier step.
-            conditions: of a conditioned model, float32 `(batch, hops + 1, features)`: the knots at
-                the first sample to be drawn, after every hop, and after the last; see `bands`.
+            given: of a conditioned model, float32 `(batch, hops + 1, ...)`: of `bands.Bands`, at
+                the first sample to be drawn, after every hop, and after the last.
         """
-        return self.biased_step(x, state, self.biases(conditions))
+        return self.steered(x, state, self.steering(given))
 
-    def biases(self, conditions: Any) -> Any:
-        """Returns what conditions each block, `(batch, time, 2 * gate)`; without conditions 0."""
+    def steering(self, given: Any) -> Any:
+        """Returns what a model that is given something takes of it, sample by sample.
+
+        Returns:
+            what each block adds to its convolution, `(batch, time, 2 * gate)`, and last the filters
+            of `AdaptivePredictor.step`. Nothing of a model without conditions.
+        """
         if not self.conditions:
-            return (0.0,) * len(self.blocks)
+            return ()
+        assert given is not None, "a conditioned model has to be given something"
+        hop, features = (
+            self.config.condition_hop,
+            self.config.channels * self.config.condition_bands,
+        )
+        batch, count, _ = given.shape
+        time = (count - 1) * hop
         first, second = self.conditions
-        knots = ops.split(second(first(conditions)), len(self.blocks), axis=-1)
-        hop = self.config.condition_hop
+        knots = ops.split(second(first(given[..., :features])), len(self.blocks), axis=-1)
         share = (np.arange(hop, dtype="float32") / hop)[:, None]
 
         def between(knot: Any) -> Any:
-            batch, count, width = knot.shape
             here, change = knot[:, :-1, None], (knot[:, 1:] - knot[:, :-1])[:, :, None]
-            return ops.reshape(here + share * change, (batch, (count - 1) * hop, width))
+            return ops.reshape(here + share * change, (batch, time, knot.shape[-1]))
 
-        return tuple(between(knot) for knot in knots)
+        parts, each = (count - 1) * bands.PARTS, hop // bands.PARTS
+        shape = (batch, parts, 1, self.config.channels, 1 + bands.TAPS)
+        filters = ops.reshape(given[:, :-1, features:], shape)
+        filters = ops.broadcast_to(filters, (*shape[:2], each, *shape[3:]))
+        return *(between(knot) for knot in knots), ops.reshape(filters, (batch, time, *shape[3:]))
 
-    def biased_step(self, x: Any, state: Any, biases: Any) -> tuple[Any, Any]:
-        """Returns what `step` does, of any number of samples, with `biases` of as many."""
+    def steered(self, x: Any, state: Any, steering: Any) -> tuple[Any, Any]:
+        """Returns what `step` does, of any number of samples, with `steering` of as many."""
         blocks, predictor = state
+        *biases, filters = steering or [0.0] * len(self.blocks) + [None]
         samples = self.amplitude(x)  # (batch, time, channels)
         mean, scale = ops.zeros_like(samples), ops.ones_like(samples)
         heard = companded(samples)
         if self.predictor:
-            mean, scale, surprise, predictor = self.predictor.step(samples, predictor)
-            heard = self.predictor.features(samples, mean, scale, surprise)
+            *found, predictor = self.predictor.step(samples, predictor, filters)
+            mean, scale = found[:2]
+            heard = self.predictor.features(samples, *found)
         h = self.scalars(heard)
         for c, embedding in enumerate(self.embeddings):
             h = h + embedding(x[..., c])
@@ -204,9 +223,9 @@ class WaveNet(keras.Model):
         blocks, predictor = state
         return tuple(function(past) for past in blocks), predictor
 
-    def call(self, x: Any, conditions: Any = None) -> Any:
-        """Returns `step(x, initial_state, conditions)[0]`."""
-        return self.step(x, self.initial_state(x.shape[0]), conditions)[0]
+    def call(self, x: Any, given: Any = None) -> Any:
+        """Returns `step(x, initial_state, given)[0]`."""
+        return self.step(x, self.initial_state(x.shape[0]), given)[0]
 
     def last_layer(self, y: Any, channel: int, left: Any) -> tuple[Any, Any, Any]:
         """Returns the last layer's outputs for a channel, and the predictor's mean and scale.

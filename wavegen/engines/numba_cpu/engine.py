@@ -13,7 +13,7 @@ from wavegen.engines.numba_cpu import kernel, streams
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import conditioning, packed
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
-from wavegen.engines.numba_cpu.shapes import DEFAULTS, WHITENING, shape_of, weight_shapes
+from wavegen.engines.numba_cpu.shapes import DEFAULTS, PARTS, WHITENING, shape_of, weight_shapes
 
 BLOCK = 16384  # frames heard in one call, at most, so that Ctrl-C is noticed
 GROUP = 8  # streams of one call of the kernel: more do not fit into the first cache
@@ -77,56 +77,62 @@ class NumbaCPU(Sessions):
     def warm_up(self) -> None:
         """Compiles the kernel, half a minute once on a machine, or fetches it from the cache."""
         frames = np.zeros((1, 1 + (self.shape.every or 1), self.config.channels), np.int32)
-        knots = self.conditioning and np.zeros((1, 2, len(self.conditioning[0])), np.float32)
-        self.prime(frames, conditions=knots)
+        given = None
+        if self.conditioning:
+            width = len(self.conditioning[0]) + PARTS * self.config.channels * (WHITENING + 1)
+            given = np.ones((1, 2, width), np.float32)
+        self.prime(frames, given=given)
 
     def open(self, session: Any) -> Voices:
         """Returns voices that go on from a session, for many short draws; it is not changed."""
         return Voices(self, session)
 
-    def log_prob(self, frames: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
+    def log_prob(self, frames: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
         """Returns the log-probability, nats `(time - 1, channels)`, of every frame but the first.
 
         Args:
             frames: int32 `(time, channels)` of one recording, heard from silence.
-            conditions: of a conditioned model, knots `(hops + 1, features)`.
+            given: to a conditioned model, `(hops + 1, ...)`, see `bands`.
         """
         voices, following = self.begun(frames[None])
-        knots = None if conditions is None else conditions[None]
-        return voices.hear(following, JUDGE, knots)[0][0]
+        told = None if given is None else given[None]
+        return voices.hear(following, JUDGE, told)[0][0]
 
     def distributions(
-        self, frames: np.ndarray, session: Any = None, conditions: np.ndarray | None = None
+        self, frames: np.ndarray, session: Any = None, given: np.ndarray | None = None
     ) -> tuple[np.ndarray, Any]:
         """Returns the distributions of all frames but the first, and the session after them.
 
         Args:
             frames: int32 `(batch, time, channels)`, time >= 2.
             session: of an earlier call, which the frames continue; then all of them are counted.
-            conditions: of a conditioned model, knots `(batch, hops + 1, features)`.
+            given: to a conditioned model, `(batch, hops + 1, ...)`, see `bands`.
 
         Returns:
             float32 `(batch, time - 1, channels, parameters)`, logits of the levels; or a mixture's
             log-weights, means from the linear prediction on and log-scales, both in its scale.
         """
         voices, frames = self.begun(frames, session)
-        _, spellings = voices.hear(frames, JUDGE, conditions, spell=True)
+        _, spellings = voices.hear(frames, JUDGE, given, spell=True)
         return spellings, voices.session()
 
-    def knots(self, conditions: np.ndarray | None, hops: int) -> np.ndarray:
-        """Returns what conditions the gates, float32 `(batch, hops + 1, layers * 2 * gate)`.
+    def steering(self, given: np.ndarray | None, hops: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what the kernel takes of what is given: `knots` and `filters`, batch first.
 
         Args:
-            conditions: `(batch, hops + 1, features)`; None of a model without conditions, which
-                gets none.
-            hops: that are to be conditioned, the last one perhaps in part.
+            given: `(batch, hops + 1, ...)`; None to a model without conditions, which takes none.
+            hops: that it is given for, the last one perhaps in part.
         """
         if self.conditioning is None:
-            return np.zeros((0, 0, 0), np.float32)
-        found = None if conditions is None else np.shape(conditions)[1]
-        assert found == hops + 1, f"{found} knots condition {hops} hops"
+            return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
+        found = None if given is None else np.shape(given)[1]
+        assert found == hops + 1, f"{found} knots are given for {hops} hops"
+        given = np.asarray(given, np.float32)
         first, bias, second, last = self.conditioning
-        return np.tanh(np.asarray(conditions, np.float32) @ first + bias) @ second + last
+        levels = given[..., : len(first)]
+        knots = np.tanh(levels @ first + bias) @ second + last
+        filters = given[:, :-1, len(first) :].reshape(len(given), -1, 1 + WHITENING)
+        return knots.reshape(len(given), -1), filters[..., ::-1].reshape(len(given), -1)
 
 
 class Voices:
@@ -159,7 +165,7 @@ class Voices:
     def draw(
         self,
         noise: np.ndarray,
-        conditions: np.ndarray | None = None,
+        given: np.ndarray | None = None,
         temperature: Any = 1.0,
         top_p: Any = 1.0,
     ) -> np.ndarray:
@@ -172,24 +178,23 @@ class Voices:
         empty = np.zeros((batch, 0, channels), np.float32)
         # A copy: an array that must not be written to would be another type, compiled for again.
         noise, rows = np.array(noise, np.float32, order="C"), rows.astype(np.float32)
-        self.run(
-            tokens, self.block(conditions, 0, time), noise, rows, DRAW, empty, empty[..., None]
-        )
+        steering = self.steering(given, 0, time)
+        self.run(tokens, steering, noise, rows, DRAW, empty, empty[..., None])
         return tokens[:, 1:]
 
-    def block(self, conditions: np.ndarray | None, start: int, time: int) -> np.ndarray:
-        """Returns the knots of `time` frames, of conditions whose first knot is at frame 0."""
+    def steering(self, given: np.ndarray | None, start: int, time: int) -> Any:
+        """Returns what is given to `time` frames, the first of them in `given` being frame 0."""
         every = self.engine.shape.every
-        if not every or conditions is None:
-            return self.engine.knots(conditions, -1)
+        if not every or given is None:
+            return self.engine.steering(given, 0)
         hops = -(-time // every)
-        return self.engine.knots(conditions[:, start // every : start // every + hops + 1], hops)
+        return self.engine.steering(given[:, start // every : start // every + hops + 1], hops)
 
     def hear(
         self,
         frames: np.ndarray,
         mode: int,
-        conditions: np.ndarray | None = None,
+        given: np.ndarray | None = None,
         spell: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Hears frames; returns nats `(batch, time, channels)` and distributions, if wanted."""
@@ -206,8 +211,8 @@ class Voices:
             count = tokens.shape[1] - 1 if mode == JUDGE else 0
             nats = np.zeros((batch, count, channels), np.float32)
             spellings = np.zeros((batch, count, channels, size), np.float32)
-            knots = self.block(conditions, start, tokens.shape[1] - 1)
-            self.run(tokens, knots, empty, rows, mode, nats, spellings)
+            steering = self.steering(given, start, tokens.shape[1] - 1)
+            self.run(tokens, steering, empty, rows, mode, nats, spellings)
             found.append((nats, spellings))
         nats, spellings = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         return nats, spellings
@@ -215,7 +220,7 @@ class Voices:
     def run(
         self,
         tokens: np.ndarray,
-        knots: np.ndarray,
+        steering: tuple[np.ndarray, np.ndarray],
         noise: np.ndarray,
         controls: np.ndarray,
         mode: int,
@@ -229,8 +234,8 @@ class Voices:
             part = self.parts[i]
             kernel.run(
                 engine.lanes, engine.shape, engine.weights, self.states[i], self.rooms[i],
-                tokens[part], knots[part].ravel(), noise[part], controls[part], mode, nats[part],
-                spellings[part],
+                tokens[part], *(array[part].ravel() for array in steering), noise[part],
+                controls[part], mode, nats[part], spellings[part],
             )  # fmt: skip
 
         if engine.pool and len(self.parts) > 1:

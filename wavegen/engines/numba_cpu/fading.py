@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wavegen.engines.numba_cpu.shapes import Shape
+from wavegen.engines.numba_cpu.shapes import WHITENING, Shape
 
 RIDGE = 1e-3  # of the autocorrelation at lag 0, added to it
 HUSH = 1e-6  # amplitude of the noise that is always there
@@ -21,7 +21,7 @@ def predicting(config: Any, shape: Shape, named: dict[str, np.ndarray]) -> dict[
     """Returns what the kernel knows of a model's linear predictor."""
     memory = float(config.predictor_memory * config.sample_rate)
     return {
-        "whitening": named["predictor/whitening"][::-1],
+        "whitening": named.get("predictor/whitening", np.zeros(WHITENING))[::-1],
         "limits": np.append(named["predictor/bounds"], named["predictor/coupling"]),
         "window": hop_window(shape.hop, memory),
         "aging": window_aging(shape.hop, memory),

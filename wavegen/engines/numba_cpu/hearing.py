@@ -1,7 +1,8 @@
 """What the network hears of a frame: its samples, and what the linear predictor made of them.
 
 A fixed filter whitens the sound, another one follows what is left (`following`). The error is taken
-to be logistic, its scale proportional to a running mean of recent errors.
+to be logistic, its scale proportional to a running mean of recent errors. Where something is given
+(`knots`), it gives the first filter and the size of what that leaves.
 """
 
 # The functions of this module are compiled by Numba, which reads types off the arguments.
@@ -13,7 +14,7 @@ import math
 import numpy as np
 
 from wavegen.engines.numba_cpu.following import follow
-from wavegen.engines.numba_cpu.shapes import WHITENING
+from wavegen.engines.numba_cpu.shapes import PARTS, WHITENING
 from wavegen.engines.numba_cpu.vector import (
     fma,
     inlined,
@@ -27,6 +28,7 @@ from wavegen.engines.numba_cpu.vector import (
 )
 
 POLE = 0.97  # of the running mean of the predictor's errors
+SOFTEST = np.float32(1e-5)  # scale that is heard as -1, where something is given
 COMPANDED = 1 / math.log(256.0)
 
 
@@ -45,14 +47,16 @@ def companded(x):
 
 
 @inlined
-def enter(lanes, shape, weights, state, scratch, s, t, tokens):
+def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters):
     """Writes the input of a stream's first block, and what is expected next."""
     width, residual, channels = width_of(lanes), shape.residual, shape.channels
     for c in range(channels):
         sample = amplitude(shape, weights, tokens[s, t, c])
         own = s * channels + c
         if shape.order:
-            expect(lanes, shape, weights, state, scratch, s, c, own, sample)
+            parts = filters.size // (scratch.expected.size // 2 * (WHITENING + 1))
+            at = (s * parts + t * PARTS // max(shape.every, 1)) * channels + c
+            expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at)
         else:
             scratch.heard[c] = companded(sample)
             scratch.expected[2 * own], scratch.expected[2 * own + 1] = 0.0, 1.0
@@ -75,35 +79,47 @@ def enter(lanes, shape, weights, state, scratch, s, t, tokens):
 
 
 @inlined
-def filtered(lanes, weights, state, at):
-    """Returns what the fixed filter predicts after the samples that begin at a place."""
+def filtered(lanes, taps, first, state, at):
+    """Returns what the first filter predicts after the samples that begin at a place."""
     sums = splat_wide(lanes, 0.0)
     for v in range(0, WHITENING, width_of(lanes)):
-        taps = load_wide(lanes, weights.whitening, v)
-        sums = fma(load_wide(lanes, state.past, at + v), taps, sums)
+        tap = load_wide(lanes, taps, first + v)
+        sums = fma(load_wide(lanes, state.past, at + v), tap, sums)
     return total(sums)
 
 
 @inlined
-def expect(lanes, shape, weights, state, scratch, s, c, own, sample):
-    """Writes mean and scale of a channel's next sample, and the five features of this one."""
+def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at):
+    """Writes mean and scale of a channel's next sample, and the features of this one.
+
+    Where filters are given, number `at` is in force; both samples are filtered by it.
+    """
     place, base = state.places[shape.layers], own * 2 * WHITENING
-    rest = np.float32(sample - filtered(lanes, weights, state, base + place))
+    taps, first, size = weights.whitening, 0, np.float32(1.0)
+    if shape.every:
+        taps, first = filters, at * (WHITENING + 1)
+        size = filters[first + WHITENING]
+    rest = np.float32((sample - filtered(lanes, taps, first, state, base + place)) / size)
     state.past[base + place] = state.past[base + place + WHITENING] = sample
-    fixed = filtered(lanes, weights, state, base + place + 1)
-    mean = np.float32(fixed + follow(lanes, shape, weights, state, scratch, s, own, rest))
+    fixed = filtered(lanes, taps, first, state, base + place + 1)
+    rest = follow(lanes, shape, weights, state, scratch, s, own, rest)
+    mean = np.float32(fixed + size * rest)
     surprise = sample - state.moment[2 * own]
-    error = np.float32(POLE) * state.moment[2 * own + 1] + np.float32(1 - POLE) * abs(surprise)
+    error = np.float32(POLE) * state.moment[2 * own + 1]
+    error += np.float32(1 - POLE) * abs(surprise) / size
     state.moment[2 * own], state.moment[2 * own + 1] = mean, error
     least = weights.limits[1]
-    scale = min(max(weights.limits[0] * error, least), weights.limits[2])
+    relative = min(max(weights.limits[0] * error, least), weights.limits[2])
+    scale = size * relative
     scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale
     step = shape.channels  # from feature to feature
     scratch.heard[c] = companded(sample)
     scratch.heard[step + c] = companded(mean)
-    scratch.heard[2 * step + c] = math.log(scale / least) / 4.0 - 1.0
+    scratch.heard[2 * step + c] = math.log(scale / (SOFTEST if shape.every else least)) / 4.0 - 1.0
     scratch.heard[3 * step + c] = math.tanh((mean - sample) / (np.float32(8.0) * scale))
     scratch.heard[4 * step + c] = math.asinh(surprise / scale) / 2.0
+    if shape.every:
+        scratch.heard[5 * step + c] = math.log(relative / least) / 4.0 - 1.0
 
 
 @inlined

@@ -57,7 +57,7 @@ def past_taps(lanes, shape, weights, state, scratch, streams, layer, base, place
 
 @inlined
 def condition(lanes, shape, scratch, streams, knots, t, layer):
-    """Adds to a block's convolution what conditions it, which lies between two knots."""
+    """Adds to a block's convolution what is given to it, which lies between two knots."""
     outputs, row = 2 * shape.gate, shape.layers * 2 * shape.gate
     count = knots.size // (streams * row)
     share = splat(lanes, np.float32(t % shape.every) / np.float32(shape.every))
@@ -124,8 +124,9 @@ def blocks(lanes, shape, weights, state, scratch, streams, knots, t):
 
 @kept
 def run(
-    lanes, shape, weights, state, scratch, tokens, knots, noise, controls, mode, nats, spellings
-):
+    lanes, shape, weights, state, scratch, tokens, knots, filters, noise, controls, mode, nats,
+    spellings
+):  # fmt: skip
     """Hears `tokens[:, t]` for every t and, but for LISTEN, weighs or draws the one after.
 
     Args:
@@ -135,7 +136,9 @@ def run(
         state: `State` of all streams; changed.
         scratch: `Scratch`.
         tokens: int32 (streams, time + 1, channels); DRAW fills in all but the first of time.
-        knots: float32, what conditions the gates, [stream][knot][layer][2 * gate]; or of no size.
+        knots: float32, what is given to the gates, [stream][knot][layer][2 * gate]; or of no size.
+        filters: float32, given [stream][part of a hop][channel][WHITENING + 1], coefficients,
+            oldest sample first, then the size of what they leave; or of no size.
         noise: float32 (streams, time, channels) uniforms, for DRAW.
         controls: float32 (streams, 2), temperature and top-p.
         mode: LISTEN, DRAW or JUDGE.
@@ -147,7 +150,7 @@ def run(
     spell = spellings.size > 0
     for t in range(time):
         for s in range(streams):
-            enter(lanes, shape, weights, state, scratch, s, t, tokens)
+            enter(lanes, shape, weights, state, scratch, s, t, tokens, filters)
         if shape.order:
             place = state.places[shape.layers] + 1
             state.places[shape.layers] = place if place < WHITENING else 0

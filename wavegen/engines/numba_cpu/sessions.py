@@ -35,38 +35,38 @@ class Sessions:
             return self.open(session), frames
         return self.open((frames[:, :1], self.silence(len(frames)))), frames[:, 1:]
 
-    def prime(self, frames: np.ndarray, session: Any = None, conditions: Any = None) -> Any:
+    def prime(self, frames: np.ndarray, session: Any = None, given: Any = None) -> Any:
         """Returns the session after hearing frames.
 
         Args:
             frames: `(batch, time, features)`, time >= 1.
             session: of an earlier call, which the frames continue.
-            conditions: of a conditioned model, which hears whole hops and from silence one frame
-                before them: knots `(batch, hops + 1, features)`.
+            given: to a conditioned model, which hears whole hops, and from silence one frame
+                before them: `(batch, hops + 1, ...)`, see `bands`.
         """
         voices, frames = self.begun(frames, session)
-        voices.hear(frames, LISTEN, *given(conditions))
+        voices.hear(frames, LISTEN, *given_to(given))
         return voices.session()
 
     def draw(
-        self, session: Any, noise: np.ndarray, conditions: Any = None, **controls: Any
+        self, session: Any, noise: np.ndarray, given: Any = None, **controls: Any
     ) -> tuple[np.ndarray, Any]:
         """Returns the next frames `(batch, time, features)` and the session after them.
 
         Args:
             session: of `prime` or an earlier `draw`, batch rows.
             noise: uniforms `(batch, time, *noise_shape)`.
-            conditions: as for `prime`.
+            given: as for `prime`.
             **controls: of the family; one number, or one per row.
         """
         voices = self.open(session)
-        frames = voices.draw(noise, *given(conditions), **controls)
+        frames = voices.draw(noise, *given_to(given), **controls)
         return frames, voices.session()
 
 
-def given(conditions: Any) -> tuple:
-    """Returns (conditions,), or nothing where there are none: not every family takes them."""
-    return () if conditions is None else (conditions,)
+def given_to(given: Any) -> tuple:
+    """Returns (given,), or nothing where nothing is given: not every family takes it."""
+    return () if given is None else (given,)
 
 
 def mapped(function: Callable, *nests: Any) -> Any:

@@ -10,7 +10,8 @@ from wavegen.engines.numba_cpu.tile import CHUNK
 
 PRECISIONS = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int16}  # of the inputs
 DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  # by lanes
-WHITENING = 32  # taps of the predictor's fixed filter: whole vectors of any width
+WHITENING = 32  # taps of the predictor's first filter: whole vectors of any width
+PARTS = 4  # of a hop, each with a filter that is given
 
 
 class Shape(NamedTuple):
@@ -34,7 +35,7 @@ class Shape(NamedTuple):
         order: of the linear predictor that follows; 0 for none.
         lags: the order, the lag 0 and one more, padded.
         hop: samples from fit to fit.
-        every: samples from one knot of conditions to the next; 0 where there are none.
+        every: samples from one knot of what is given to the next; 0 where nothing is.
         pair: inputs in one row of weights, 1 or 2.
         chunk: inputs summed at a time, at most.
     """
@@ -95,14 +96,16 @@ def weight_shapes(config: Any) -> dict[str, tuple[int, ...]]:
             "conditioning/bias": (gates,),
         }
     if config.predictor_order:
-        shapes |= {"predictor/whitening": (WHITENING,), "predictor/bounds": (3,)}
-        shapes["predictor/coupling"] = ()
+        shapes |= {"predictor/bounds": (3,), "predictor/coupling": ()}
+        if not config.condition_bands:
+            shapes["predictor/whitening"] = (WHITENING,)
     return shapes
 
 
 def inputs_of(config: Any) -> int:
     """Returns how many numbers the network hears of a frame: the sample, and what was expected."""
-    return (5 if config.predictor_order else 1) * config.channels
+    known = 6 if config.condition_bands else 5
+    return (known if config.predictor_order else 1) * config.channels
 
 
 def padded_to(width: int) -> int:

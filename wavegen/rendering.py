@@ -1,0 +1,153 @@
+"""Play what one is told: a conditioned WaveNet draws the wave under the bands of another sound.
+
+The sound that tells is heard a few hops ahead (`Instrument.ahead`); what is drawn follows it sample
+for sample. It may come from a file (`wavegen render`), or from an LSTM that composes (`duet`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from wavegen import engines
+from wavegen.bands import bands_of
+from wavegen.chance import uniforms
+from wavegen.codec import codec_of
+from wavegen.errors import UsageError
+from wavegen.nest import map_nest
+
+BLOCK_SECONDS = 0.064  # drawn in one call of the engine
+FITTED_SECONDS = 0.25  # of the past that the linear predictor hears, beside the receptive field
+
+
+class Instrument:
+    """Draws from a conditioned WaveNet with one engine."""
+
+    def __init__(
+        self,
+        model: Any,
+        engine: str | None = None,
+        precision: str | None = None,
+        sustain: float = 1.0,
+    ) -> None:
+        """Takes a snapshot of the model.
+
+        Args:
+            model: a `checkpoint.ModelFile` or a Keras model, of a conditioned WaveNet.
+            engine: "numba" or "reference"; None takes the fastest.
+            precision: of the weights; None is the engine's default.
+            sustain: how much longer than when it learned the linear predictor listens.
+
+        Raises:
+            UsageError: the model is not conditioned, or no such engine or precision.
+        """
+        bands = bands_of(model.config)
+        if bands is None:
+            raise UsageError(
+                "this model cannot be told what to play; train one: python -m wavegen train "
+                "--condition-bands 48"
+            )
+        self.config, self.bands = model.config, bands
+        self.codec = codec_of(model.config)
+        drawing = model.config.sustained(sustain)
+        self.engine = engines.make(model, engine, precision, drawing)
+
+    @property
+    def ahead(self) -> int:
+        """Samples of the telling sound that are heard before the first sample is drawn."""
+        return self.bands.hop + self.bands.reach
+
+    def play(
+        self,
+        told: Iterable[np.ndarray],
+        past: np.ndarray,
+        *,
+        rng_seed: int = 0,
+        first_variation: int = 0,
+        temperature: Any = 1.0,
+        top_p: Any = 1.0,
+    ) -> Iterator[np.ndarray]:
+        """Yields `(rows, channels, samples)`, in all as many samples as are told.
+
+        Memory does not grow, however long.
+
+        Args:
+            told: blocks `(rows, channels, samples)` of any lengths, of the sound to be played.
+            past: `(channels, samples)`, what was heard before it; silence precedes that.
+            rng_seed: with the row's number it decides all chance.
+            first_variation: number of the first row.
+            temperature: multiplies the scales of what is drawn; one number, or one a row.
+            top_p: leaves out the tails of what is drawn; likewise.
+        """
+        hop, reach = self.bands.hop, self.bands.reach
+        whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
+        shape, done = self.config.noise_shape, 0
+        session: Any = None
+        for window, samples in windows(told, past, whole, reach):
+            rows = len(window)
+            if session is None:
+                session = self.engine.open(self.primed(past, window))
+            given = self.bands.given(self.bands.levels(window))
+            noise = [
+                uniforms(rng_seed, first_variation + row, done, whole, shape) for row in range(rows)
+            ]
+            frames = session.draw(np.stack(noise), given, temperature=temperature, top_p=top_p)
+            yield self.codec.decode_step(frames, ())[0][..., :samples]
+            done += whole
+
+    def primed(self, past: np.ndarray, window: np.ndarray) -> Any:
+        """Returns the session after hearing the past, which the first window's rows follow.
+
+        Args:
+            past: `(channels, samples)`.
+            window: `(rows, channels, samples)`: the last `reach` samples of the past, and what
+                is told from there on, `reach` samples or more.
+        """
+        hop, reach = self.bands.hop, self.bands.reach
+        wanted = self.config.receptive_field + round(FITTED_SECONDS * self.config.sample_rate)
+        hops = -(-wanted // hop)
+        after = -(-reach // hop)  # hops at the end whose knots hear what is told
+        size = 1 + (hops + after) * hop
+        before = last(past, size + reach)
+        frames = self.codec.encode_step(before[:, reach:], ())[0][None]
+        common = before[:, 1 : 1 + hops * hop + 2 * reach]
+        session = self.engine.prime(
+            frames[:, : 1 + hops * hop], given=self.bands.given(self.bands.levels(common[None]))
+        )
+        rows = len(window)
+        session = map_nest(lambda array: np.repeat(np.asarray(array), rows, axis=0), session)
+        tail = np.repeat(last(past, after * hop + reach)[None], rows, axis=0)
+        told = np.concatenate([tail, window[..., reach : 2 * reach]], axis=-1)
+        frames = np.repeat(frames[:, 1 + hops * hop :], rows, axis=0)
+        return self.engine.prime(frames, session, given=self.bands.given(self.bands.levels(told)))
+
+
+def windows(
+    told: Iterable[np.ndarray], past: np.ndarray, whole: int, reach: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Yields stretches of a sound to be played and how many of their samples are told.
+
+    Each is `(rows, channels, whole + 2 * reach)`, the last `reach` of the stretch before and the
+    first of the one after with it; beyond the end there is silence.
+    """
+    held: Any = None
+    for block in told:
+        if held is None:
+            held = np.repeat(last(past, reach)[None], len(block), axis=0)
+        held = np.concatenate([held, block], axis=-1)
+        while held.shape[-1] >= whole + 2 * reach:
+            yield held[..., : whole + 2 * reach], whole
+            held = held[..., whole:]
+    while held is not None and held.shape[-1] > reach:
+        left = held.shape[-1] - reach
+        short = max(0, whole + 2 * reach - held.shape[-1])
+        yield np.pad(held, [(0, 0), (0, 0), (0, short)]), min(whole, left)
+        held = held[..., whole:]
+
+
+def last(sound: np.ndarray, samples: int) -> np.ndarray:
+    """Returns the last samples of a sound `(channels, samples)`, silence before it."""
+    sound = sound[:, max(0, sound.shape[1] - samples) :]
+    return np.pad(sound, [(0, 0), (samples - sound.shape[1], 0)]).astype("float32")
