@@ -18,7 +18,7 @@ FLOOR_DB = -100.0  # of a band's power; what is softer is silence
 MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
 TAPS = 32  # of a filter
 PARTS = 4  # filters in a hop
-RIDGE = 1e-5  # of a spectrum's power, white noise added to it: filters stay tame
+RIDGE = 1e-7  # of a spectrum's power, white noise added to it: filters stay tame
 WINDOWED = 2**20  # samples worked on at a time
 
 

@@ -57,7 +57,7 @@ class WaveNetConfig:
     condition_bands: int = bounded(
         0, 0, 512, "mel bands a channel whose levels say what to play; 0 plays on by itself"
     )
-    condition_hop: int = bounded(256, 16, 16384, "samples until the bands are looked at again")
+    condition_hop: int = bounded(128, 16, 16384, "samples until the bands are looked at again")
 
     @property
     def dilations(self) -> tuple[int, ...]:

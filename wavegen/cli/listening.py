@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from wavegen import __version__, audio, score
+from wavegen.bands import bands_of
 from wavegen.checkpoint import Run
 from wavegen.cli.display import Console
 from wavegen.climate import Climate
 from wavegen.dataset import Dataset
+from wavegen.rendering import Instrument
 from wavegen.sampling import Sampler
 
 SEED_SECONDS = 2.0
@@ -51,15 +53,29 @@ class Listener:
         """Draws and writes `samples/step-NNNNNN.wav`; the first time also `samples/music.wav`."""
         self.write("music", self.music)
         seed, rest = self.music[:, : self.split], self.music[:, self.split :]
-        sampler, blocks = Sampler(model, climate=climate), [seed[None, :, :0]]
-        for block in sampler.stream(sampler.listen(seed), self.seconds, rng_seed=0):
+        parts = [seed]
+        for block in self.blocks(model, climate, seed, rest):
             self.check()
-            blocks.append(block)
-        drawn = np.concatenate(blocks, axis=-1)[0, :, sampler.codec.delay_samples :]
+            parts.append(block[0])
+        heard = np.concatenate(parts, axis=1)
         told = f"drawn at step {step} of training after {self.split / self.rate:g} s of music.wav"
-        path = self.write(f"step-{step:06d}", np.concatenate([seed, drawn], axis=1), told)
+        path = self.write(f"step-{step:06d}", heard, told)
+        drawn = heard[:, self.split :]
         found = score.collapse(drawn, rest if rest.shape[1] > self.rate else seed, self.rate)
         self.console.note(f"listen: {path}" + (f"  ({'; '.join(found)})" if found else ""))
+
+    def blocks(
+        self, model: Any, climate: Climate, seed: np.ndarray, rest: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """Yields what a model plays after the seed; a conditioned one plays what really follows."""
+        if bands_of(model.config):
+            yield from Instrument(model).play([rest[None]], seed)
+            return
+        sampler = Sampler(model, climate=climate)
+        skip = sampler.codec.delay_samples  # the stream begins so long before the seed's end
+        for block in sampler.stream(sampler.listen(seed), self.seconds, rng_seed=0):
+            yield block[..., min(skip, block.shape[-1]) :]
+            skip -= min(skip, block.shape[-1])
 
     def write(self, name: str, signal: np.ndarray, comment: str = "") -> Any:
         """Writes one sample into the run's folder, replacing an older one of that name."""

@@ -5,7 +5,9 @@ milliseconds to what was just heard, predicts what is left (`linear_prediction`)
 taken to be logistic, with a scale proportional to a running mean of recent errors.
 
 Of a conditioned model the first filter, and the size of what it leaves, are those of the spectrum
-that is given (`bands`): as in a vocoder, level and colour are the given ones whatever was drawn.
+that is given (`bands`). In music what such a filter leaves has that size at nearly every instant.
+So level and colour can be held while drawing, as in a vocoder: of too much the prediction is
+damped, and what is missing is drawn as noise.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ WHITENING = 32  # taps of the fixed filter
 POLE = 0.97  # of the running mean of errors: a memory of about 33 samples
 SOFTEST = 1e-5  # scale that a conditioned network hears as -1
 GIVEN_BOUNDS = (0.6, 0.01, 1.0)  # as `bounds`, in sizes of what the given filter leaves
+POWER_POLE = 0.995  # of the running power of what it leaves, relative to its size
+MOST, LEAST = 1.1, 0.4  # of that power: music is mostly between
+NOISE = 0.3  # squared scale of a logistic distribution of variance 1
 
 
 class AdaptivePredictor(keras.layers.Layer):
@@ -71,10 +76,14 @@ class AdaptivePredictor(keras.layers.Layer):
         self.bounds.assign(np.asarray(bounds, "float32"))
 
     def initial_state(self, batch_size: int) -> Any:
-        """Returns (last samples, their prediction, mean error, what follows), after silence."""
+        """Returns (last samples, their prediction, mean error, what follows), after silence.
+
+        To the mean error of a conditioned predictor belongs the power of what its filter leaves.
+        """
         one = ops.zeros((batch_size, 1, self.channels))
+        error = ops.zeros((batch_size, 1 + self.conditioned, self.channels))
         past = ops.zeros((batch_size, WHITENING, self.channels))
-        return past, one, one, self.following.initial_state(batch_size, self.channels)
+        return past, one, error, self.following.initial_state(batch_size, self.channels)
 
     def step(self, samples: Any, state: Any, given: Any = None) -> tuple[Any, ...]:
         """Returns mean and scale of each next sample, the surprise of each, sizes, and the state.
@@ -105,13 +114,24 @@ class AdaptivePredictor(keras.layers.Layer):
         else:  # a sample just heard is whitened as the one after it will be
             size, taps = given[..., 0], [given[..., 1 + k] for k in range(WHITENING)]
             here, ahead = filtered(taps, 0, time), filtered(taps, 1, time)
-        rest, following = self.following.step((samples - here) / size, following)
+        left = (samples - here) / size
+        rest, following = self.following.step(left, following)
+        last, missing = [], 0.0
+        if given is not None:
+            power = one_pole(left * left, error[:, 1:], POWER_POLE)
+            rest = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
+            missing = NOISE * ops.maximum(LEAST - power, 0.0)
+            last.append(power[:, -1:])
         mean = ahead + size * rest
         # The state's prediction belongs to the first sample, mean[t] to sample t + 1.
         surprise = samples - ops.concatenate([predicted, mean[:, :-1]], axis=1)
-        error = one_pole(ops.absolute(surprise) / size, error, POLE)
-        scale = size * ops.clip(self.bounds[0] * error, self.bounds[1], self.bounds[2])
-        state = heard[:, time:], mean[:, -1:], error[:, -1:], following
+        error = one_pole(ops.absolute(surprise) / size, error[:, :1], POLE)
+        scale = ops.clip(self.bounds[0] * error, self.bounds[1], self.bounds[2])
+        if given is not None:
+            scale = ops.sqrt(scale * scale + missing)
+        scale = size * scale
+        error = ops.concatenate([error[:, -1:], *last], axis=1)
+        state = heard[:, time:], mean[:, -1:], error, following
         return mean, scale, surprise, size, state
 
     def features(self, samples: Any, mean: Any, scale: Any, surprise: Any, size: Any) -> Any:

@@ -69,7 +69,8 @@ class NumbaCPU(Sessions):
             return np.zeros((batch, *size), np.float32)
 
         order, channels = config.predictor_order, config.channels
-        past, one, again = (zeros(time, channels) for time in (WHITENING, 1, 1))
+        errors = 2 if config.condition_bands else 1
+        past, one, again = (zeros(time, channels) for time in (WHITENING, 1, errors))
         heard, sums = zeros(order + config.predictor_hop, channels), zeros(channels, 3, order + 1)
         phase = np.zeros((batch, 1), np.int32)
         return blocks, (past, one, again, (heard, sums, zeros(channels, order), phase))

@@ -29,6 +29,9 @@ from wavegen.engines.numba_cpu.vector import (
 
 POLE = 0.97  # of the running mean of the predictor's errors
 SOFTEST = np.float32(1e-5)  # scale that is heard as -1, where something is given
+POWER_POLE = 0.995  # of the power of what a given filter leaves
+MOST, LEAST = np.float32(1.1), np.float32(0.4)  # of it; more is damped, less filled with noise
+NOISE = np.float32(0.3)  # squared scale of a logistic distribution of variance 1
 COMPANDED = 1 / math.log(256.0)
 
 
@@ -102,14 +105,24 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     rest = np.float32((sample - filtered(lanes, taps, first, state, base + place)) / size)
     state.past[base + place] = state.past[base + place + WHITENING] = sample
     fixed = filtered(lanes, taps, first, state, base + place + 1)
+    power, missing = np.float32(0.0), np.float32(0.0)
+    if shape.every:
+        power = np.float32(POWER_POLE) * state.moment[3 * own + 2]
+        power += np.float32(1 - POWER_POLE) * rest * rest
+        missing = NOISE * max(LEAST - power, np.float32(0.0))
     rest = follow(lanes, shape, weights, state, scratch, s, own, rest)
+    if power > MOST:
+        rest *= np.float32(math.sqrt(MOST / (power + np.float32(1e-6))))
     mean = np.float32(fixed + size * rest)
-    surprise = sample - state.moment[2 * own]
-    error = np.float32(POLE) * state.moment[2 * own + 1]
+    surprise = sample - state.moment[3 * own]
+    error = np.float32(POLE) * state.moment[3 * own + 1]
     error += np.float32(1 - POLE) * abs(surprise) / size
-    state.moment[2 * own], state.moment[2 * own + 1] = mean, error
+    state.moment[3 * own], state.moment[3 * own + 1] = mean, error
+    state.moment[3 * own + 2] = power
     least = weights.limits[1]
     relative = min(max(weights.limits[0] * error, least), weights.limits[2])
+    if shape.every:
+        relative = np.float32(math.sqrt(relative * relative + missing))
     scale = size * relative
     scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale
     step = shape.channels  # from feature to feature

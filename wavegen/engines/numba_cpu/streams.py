@@ -23,7 +23,8 @@ class State(NamedTuple):
         ring_scales: float32, of the rows of the ring (int8 only).
         places: int64 (layers,), where in its ring each block is; then the whitening's place.
         past: float32 [stream][channel][2 * WHITENING], the last samples, twice.
-        moment: float32 [stream][channel][2], the last prediction and the mean error.
+        moment: float32 [stream][channel][3], the last prediction, the mean error and the power of
+            what a given filter leaves.
         heard: float32 [stream][channel][lags + 2 * hop], whitened samples; of the last hop so many
             as the phase says, and before them `lags + hop`.
         sums: float32 [stream][channel][3][lags], lag 0 last.
@@ -105,7 +106,7 @@ def moved_in(shape: Shape, count: int, moment: Any) -> Any:
     """Returns the predictor's part of a model state as the kernel has it."""
     channels, order, lags, hop = shape.channels, shape.order, shape.lags, shape.hop
     past = np.zeros((count, channels, 2, WHITENING if order else 0), np.float32)
-    now = np.zeros((count, channels, 2), np.float32)
+    now = np.zeros((count, channels, 3), np.float32)
     heard = np.zeros((count, channels, lags + 2 * hop), np.float32)
     sums = np.zeros((count, channels, 3, lags), np.float32)
     taps = np.zeros((count, channels, lags), np.float32)
@@ -114,6 +115,7 @@ def moved_in(shape: Shape, count: int, moment: Any) -> Any:
         samples, predicted, error, (rest, running, filters, phase) = moment
         past[:] = np.swapaxes(samples, 1, 2)[:, :, None]
         now[..., 0], now[..., 1] = predicted[:, 0], error[:, 0]
+        now[..., 2] = error[:, -1] if shape.every else 0.0
         sums[..., lags - 1 - order :] = running[..., ::-1]
         taps[..., lags - order :] = filters
         phases[:] = phase[:, 0]
@@ -144,7 +146,8 @@ def moved_out(shape: Shape, own: State, count: int) -> Any:
     place = int(own.places[shape.layers])
     twice = own.past.reshape(count, channels, 2 * WHITENING)
     samples = twice[..., place : place + WHITENING]  # (stream, channel, time)
-    now = own.moment.reshape(count, 1, channels, 2)
+    now = own.moment.reshape(count, channels, 3)
+    error = np.swapaxes(now[..., 1 : 3 if shape.every else 2], 1, 2)
     rows = own.heard.reshape(count, channels, -1)
     ends = own.phases + lags + hop
     rest = np.stack([row[:, end - order - hop : end] for row, end in zip(rows, ends, strict=True)])
@@ -157,7 +160,7 @@ def moved_out(shape: Shape, own: State, count: int) -> Any:
         own.phases[:, None].astype(np.int32),
     )
     samples = np.ascontiguousarray(np.swapaxes(samples, 1, 2))
-    return samples, now[..., 0].copy(), now[..., 1].copy(), following
+    return samples, now[:, None, :, 0].copy(), np.ascontiguousarray(error), following
 
 
 def scratch(shape: Shape, precision: str, count: int) -> Scratch:
