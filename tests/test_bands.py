@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavegen import engines
-from wavegen.bands import MIDDLE_DB, SPAN_DB, TAPS, Bands, bands_of
+from wavegen.bands import FILTER, MIDDLE_DB, SPAN_DB, TAPS, Bands, bands_of
 from wavegen.codec import codec_of
 from wavegen.streaming import parameters, pure
 
@@ -42,8 +42,8 @@ def test_silence_is_the_floor_and_channels_are_apart():
     bands = Bands(8000, 2, 6, 32)
     sound = np.stack([tone(500)[0], np.zeros(4000)]).astype("float32")
     knots = levels_along(bands, sound)
-    assert knots.shape == (-(-3999 // 32) + 1, 12)
-    assert np.allclose(knots[:, 6:], (-100 - MIDDLE_DB) / SPAN_DB)
+    assert knots.shape == (-(-3999 // 32) + 1, 14)
+    assert np.allclose(knots[:, 7:13], (-100 - MIDDLE_DB) / SPAN_DB)
     assert knots[20, :6].max() > 1
 
 
@@ -68,7 +68,7 @@ def test_given_filters_whiten_a_sound_to_their_size():
     for n in range(2, len(sound)):  # one broad resonance at 2 kHz
         sound[n] = 1.27 * sound[n - 1] - 0.81 * sound[n - 2] + noise[n]
     filters = bands.along(sound[None].astype("float32"))[100:-10, bands.features :]
-    filters = filters.reshape(-1, 1 + TAPS)
+    filters = filters.reshape(-1, FILTER)[:, 1:]
     at = 1 + 100 * 64 + np.arange(len(filters)) * 16  # the first sample of each part
     left = [
         sound[n] - f[1:] @ sound[n - 1 : n - 1 - TAPS : -1]
@@ -77,6 +77,15 @@ def test_given_filters_whiten_a_sound_to_their_size():
     assert 0.8 < np.std(left) / 0.01 < 1.3  # nearly all that can be foretold is
     assert 0.8 < np.median(filters[:, 0]) / np.std(left) < 1.25
     assert np.std(sound) > 2 * np.std(left)
+
+
+def test_the_innovation_is_what_noise_has_and_a_tone_lacks():
+    bands = Bands(16000, 1, 48, 128)
+    noise = 0.1 * np.random.default_rng(1).standard_normal((1, 16000))
+    found = levels_along(bands, noise)[10:-10, -1].mean() * SPAN_DB + MIDDLE_DB
+    assert abs(found + 20) < 0.5
+    quiet = levels_along(bands, 0.001 * noise + 0.1 * tone(1000, 16000, 1.0))[10:-10, -1]
+    assert quiet.mean() * SPAN_DB + MIDDLE_DB < -60
 
 
 @pytest.fixture(params=[{}, {"channels": 2}, {"head": "softmax", "predictor_order": 0}], ids=str)
@@ -116,7 +125,7 @@ def test_an_untrained_model_does_not_heed_conditions():
     model = FAMILIES["wavenet"](config)
     x = make_frames(model, time=2 * HOP)
     loud, soft = (
-        np.asarray(model(x, bands_of(config).given(np.full((2, 3, 5), v)))) for v in (1, -1)
+        np.asarray(model(x, bands_of(config).given(np.full((2, 3, 6), v)))) for v in (1, -1)
     )
     post = config.post_channels  # beyond it stands what the given filters predict
     assert np.array_equal(loud[..., :post], soft[..., :post])

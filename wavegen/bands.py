@@ -2,9 +2,11 @@
 
 A knot is what a short window about one sample holds; between two knots all is interpolated. So a
 block of whole hops takes the knots at its first sample, after every hop, and after its last sample.
-With them goes what follows from the levels: all-pole filters of that spectrum (Makhoul 1975,
-"Linear prediction: a tutorial review"), by which the sound is whitened, and the size of what they
-leave. They are worked out here once, in float64, for the model and for every engine.
+With the bands stands what no predictor can foretell of the sound, its innovation: the exponential
+of the mean logarithm of the spectrum (Kolmogorov 1941). And with the levels go all-pole filters of
+that spectrum (Makhoul 1975, "Linear prediction: a tutorial review"), by which the sound is
+whitened, and the size of what they leave: worked out here once, in float64, for the model and every
+engine.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ FLOOR_DB = -100.0  # of a band's power; what is softer is silence
 MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
 TAPS = 32  # of a filter
 PARTS = 4  # filters in a hop
+FILTER = 2 + TAPS  # numbers of one: innovation, size of what it leaves, coefficients
+EULER = 0.5772  # by so much the logarithm of one line of noise falls short, on the average
 RIDGE = 1e-7  # of a spectrum's power, white noise added to it: filters stay tame
 WINDOWED = 2**20  # samples worked on at a time
 
@@ -29,7 +33,7 @@ class Bands:
         hop: samples from knot to knot.
         reach: samples before and after a knot that it hears.
         channels: of the sound.
-        features: levels in a knot: bands of the first channel, then of the second.
+        features: levels in a knot: bands and innovation of the first channel, then of the second.
     """
 
     def __init__(self, sample_rate: int, channels: int, bands: int, hop: int) -> None:
@@ -42,7 +46,7 @@ class Bands:
             hop: samples from knot to knot; the window is four of them long.
         """
         self.hop, self.reach, self.channels = hop, 2 * hop, channels
-        self.features = channels * bands
+        self.features = channels * (bands + 1)
         size = 2 * self.reach
         self.window = np.hanning(size + 1)[:-1].astype("float32")
         self.window /= np.sqrt(np.sum(np.square(self.window)) * size / 2)  # power is kept
@@ -66,20 +70,22 @@ class Bands:
                 before the first knot and after the last.
 
         Returns:
-            float32 `(..., count, features)`, about -2 .. 3.
+            float32 `(..., count, features)`, about -4 .. 3.
         """
         *rows, channels, samples = signal.shape
         size = 2 * self.reach
         count = (samples - size) // self.hop + 1
         views = np.lib.stride_tricks.sliding_window_view(signal, size, axis=-1)
         views = views[..., :: self.hop, :]  # (..., channels, count, size)
-        power = np.empty((*rows, channels, count, self.weights.shape[0]), "float32")
+        power = np.empty((*rows, channels, count, self.features // channels), "float32")
         step = max(1, WINDOWED // (size * channels * max(1, int(np.prod(rows)))))
         for start in range(0, count, step):  # memory is bounded, however long the sound
             spectrum = fft.rfft(views[..., start : start + step, :] * self.window, axis=-1)
             lines = np.square(spectrum.real) + np.square(spectrum.imag)
             found = (self.weights @ lines.reshape(-1, lines.shape[-1]).T).T
-            power[..., start : start + step, :] = found.reshape(*lines.shape[:-1], -1)
+            power[..., start : start + step, :-1] = found.reshape(*lines.shape[:-1], -1)
+            surprise = np.log(np.maximum(lines * self.reach, 10 ** (FLOOR_DB / 10))).mean(axis=-1)
+            power[..., start : start + step, -1] = np.exp(surprise + EULER)
         decibels = 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))
         level = (decibels - MIDDLE_DB) / SPAN_DB
         return np.moveaxis(level, -3, -2).reshape(*rows, count, self.features).astype("float32")
@@ -91,9 +97,9 @@ class Bands:
             levels: `(..., count, features)`, of `levels`.
 
         Returns:
-            float32 `(..., count, features + PARTS * channels * (1 + TAPS))`: in the order part,
-            channel, size of what the filter leaves (in linear amplitude, RMS) and coefficients,
-            newest sample first. After the last knot they are those before it.
+            float32 `(..., count, features + PARTS * channels * FILTER)`: in the order part,
+            channel; innovation, size of what the filter leaves (both in linear amplitude, RMS) and
+            coefficients, newest sample first. After the last knot they are those before it.
         """
         levels = np.asarray(levels, np.float64)
         following = np.concatenate([levels[..., 1:, :], levels[..., -1:, :]], axis=-2)
@@ -101,7 +107,9 @@ class Bands:
         between = levels[..., None, :] + share * (following - levels)[..., None, :]
         power = 10 ** ((between * SPAN_DB + MIDDLE_DB) / 10)
         power = power.reshape(*power.shape[:-1], self.channels, -1)
-        filters = all_pole(power @ self.lags)
+        innovation = np.sqrt(power[..., -1:])
+        filters = all_pole(power[..., :-1] @ self.lags)
+        filters = np.concatenate([innovation, filters], axis=-1)
         flat = filters.reshape(*levels.shape[:-1], -1)
         return np.concatenate([levels, flat], axis=-1).astype("float32")
 

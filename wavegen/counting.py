@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from wavegen.config import EMBEDDING, Config, WaveNetConfig
+from wavegen.config import EMBEDDING, Config, DuetConfig, WaveNetConfig
 
 
-def parameters(model_config: Config) -> int:
+def parameters(model_config: Config | DuetConfig) -> int:
     """Returns the number of weights a configuration leads to."""
+    if isinstance(model_config, DuetConfig):
+        return parameters(model_config.composer) + parameters(model_config.renderer)
     c = model_config
     if isinstance(c, WaveNetConfig):
         layers, r, g = len(c.dilations), c.residual_channels, c.gate_channels
@@ -21,7 +23,7 @@ def parameters(model_config: Config) -> int:
         skip = (layers * g + 1) * c.skip_channels
         conditions = 0
         if c.condition_bands:
-            conditions = (c.channels * c.condition_bands + 1) * c.condition_units
+            conditions = (c.channels * (c.condition_bands + 1) + 1) * c.condition_units
             conditions += (c.condition_units + 1) * layers * 2 * g
         return layers * block + skip + post + heads + given + inputs + coupling + conditions
     coefficients = c.channels * c.n_fft // 2

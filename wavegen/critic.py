@@ -71,7 +71,9 @@ class Critic:
         signal, _ = audio.read(sound.path, sample_rate=rate, channels=self.config.channels)
         frames = heldout.frames_of(codec_of(self.config), np.pad(signal, ((0, 0), (0, hop))))
         plain = self.yardsticks or heldout.Yardsticks(self.config, None)
-        costs = plain.cost(self.engine.log_prob(frames))[: max(1, signal.shape[1] // hop)]
+        costs = plain.cost(heldout.nats(self.engine, self.config, frames))[
+            : max(1, signal.shape[1] // hop)
+        ]
         count = max(1, min(len(costs), round(signal.shape[1] / rate / MOMENT_SECONDS)))
         moments = np.array([part.mean() for part in np.array_split(costs, count)])
         first = min(round(sound.split * rate) // hop, len(costs) - 1)  # of the drawn part

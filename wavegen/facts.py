@@ -35,12 +35,9 @@ def check_model(facts: dict, layout: dict[str, tuple], name: str) -> None:
     extra = facts.get("extra")
     if not isinstance(extra, dict):
         raise CheckpointError(f"{name}: its configuration is not readable; train it again")
-    scores = extra.get("scores", [])
-    if not (
-        _typed(extra, NOTED)
-        and isinstance(scores, list)
-        and all(isinstance(score, dict) and _typed(score, SCORE) for score in scores)
-    ):
+    parts = extra.get("parts", {})
+    noted = [extra, *parts.values()] if isinstance(parts, dict) else [None]
+    if not all(isinstance(one, dict) and _noted(one) for one in noted):
         raise CheckpointError(f"{name}: what it says of its training is garbled; train it again")
     held = sum(end - begin for _, _, begin, end in layout.values())
     if held > 8 * parameters(built) + BESIDE:
@@ -48,6 +45,16 @@ def check_model(facts: dict, layout: dict[str, tuple], name: str) -> None:
             f"{name}: holds {held} bytes, far more than its configuration asks for; "
             "use another copy"
         )
+
+
+def _noted(extra: dict) -> bool:
+    """Returns whether what is told of a training has the types that it is shown by."""
+    scores = extra.get("scores", [])
+    return (
+        _typed(extra, NOTED)
+        and isinstance(scores, list)
+        and all(isinstance(score, dict) and _typed(score, SCORE) for score in scores)
+    )
 
 
 def check_state(facts: dict, layout: dict[str, tuple], name: str) -> None:
@@ -86,12 +93,14 @@ def check_resumed(facts: dict, name: str) -> None:
 def _config(facts: dict, name: str) -> Any:
     """Returns the configuration that facts hold, every field within its bounds."""
     family, values = facts.get("family"), facts.get("config")
-    if not isinstance(family, str) or family not in config.CONFIGS:
-        known = ", ".join(config.CONFIGS)
+    if not isinstance(family, str) or family not in (*config.CONFIGS, config.DUET):
+        known = ", ".join([*config.CONFIGS, config.DUET])
         raise CheckpointError(f"{name}: holds a {str(family)[:60]!r} model; known are {known}")
     if not isinstance(values, dict):
         raise CheckpointError(f"{name}: its configuration is not readable; train it again")
     try:
+        if family == config.DUET:
+            return config.build_duet(values)
         return config.build(config.CONFIGS[family], values)
     except UsageError as error:
         text = f"{name}: its configuration is out of range: {str(error)[:300]}"

@@ -22,6 +22,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from wavegen import __version__
+from wavegen.config import DUET, PARTS
 from wavegen.errors import CheckpointError, OutputError, shown
 from wavegen.facts import check_model, check_state
 from wavegen.header import FORMAT, MAX_HEADER, look
@@ -69,6 +70,19 @@ def read_model(path: str | Path) -> ModelFile:
     return ModelFile(
         path, facts["family"], facts["built"], tensors, facts["extra"], facts["version"], digest
     )
+
+
+def part_of_duet(file: ModelFile, part: str) -> ModelFile:
+    """Returns one of a duet's models, "composer" or "renderer", as if it stood alone."""
+    own = {n.split("/", 1)[1]: a for n, a in file.tensors.items() if n.startswith(f"{part}/")}
+    extra = file.extra.get("parts", {}).get(part, {})
+    given = dict(family=PARTS[part], config=getattr(file.config, part))
+    return dataclasses.replace(file, **given, tensors=own, extra=extra)
+
+
+def judge_of(file: ModelFile) -> ModelFile:
+    """Returns the model whose likelihood a file's is: of a duet the renderer's."""
+    return part_of_duet(file, "renderer") if file.family == DUET else file
 
 
 def save_state(path: str | Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ class Plan:
     Attributes:
         seconds: length of the time box over all sessions of the run, or None.
         steps: number of steps over all sessions, or None for no limit but the time.
-        report: called with a dict for every event: "step", "validation", "note", "saved".
+        report: called with a dict for every event: "step", "validation", "note", "kept", "saved".
         listen: called with (model, step, climate) at early moments and at the end.
         stop: returns True when the user wants to stop after the present step.
     """

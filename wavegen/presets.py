@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from wavegen.config import CONFIGS, TrainSettings, build, nearest
+from wavegen.config import CONFIGS, PARTS, TrainSettings, build, build_duet, nearest
 from wavegen.errors import UsageError
 
 # family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
@@ -47,6 +47,55 @@ PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
         ),
     },
 }
+
+
+# What makes an LSTM and a WaveNet of the same preset fit for a duet.
+DUETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "tiny": (dict(sample_rate=16000), dict(condition_bands=32)),
+    "small": (
+        dict(sample_rate=16000, channels=1, n_fft=768, hop_length=384),
+        dict(condition_bands=48),
+    ),
+    "fullband": (
+        dict(timbre_seconds=8.0),
+        dict(channels=2, condition_bands=64, condition_hop=256),
+    ),
+    "base": (
+        dict(sample_rate=22050, channels=1, n_fft=1024, hop_length=512),
+        dict(condition_bands=64),
+    ),
+}
+
+
+def of_duet(preset: str, overrides: dict[str, Any]) -> dict[str, tuple[Any, TrainSettings]]:
+    """Returns (Config, TrainSettings) of both parts of a duet, `{"composer": ..., ...}`.
+
+    Args:
+        preset: a key of `DUETS`.
+        overrides: fields by name; a field that both parts have is set in both.
+
+    Raises:
+        UsageError: an unknown preset or field, a value out of bounds, or parts that do not fit.
+    """
+    known = {
+        f.name for kind in (*CONFIGS.values(), TrainSettings) for f in dataclasses.fields(kind)
+    }
+    for name in overrides:
+        if name not in known:
+            raise UsageError(f"{name!r} is not a setting{nearest(name, known)}")
+    if preset not in DUETS:
+        raise UsageError(
+            f"{preset!r} is not a preset{nearest(preset, DUETS)}; there are {', '.join(DUETS)}"
+        )
+    found = {}
+    for (part, family), own in zip(PARTS.items(), DUETS[preset], strict=True):
+        fields = {
+            f.name for kind in (CONFIGS[family], TrainSettings) for f in dataclasses.fields(kind)
+        }
+        asked = {name: value for name, value in overrides.items() if name in fields}
+        found[part] = from_preset(family, preset, own | asked)
+    build_duet({part: dataclasses.asdict(pair[0]) for part, pair in found.items()})
+    return found
 
 
 def from_preset(family: str, preset: str, overrides: dict[str, Any]) -> tuple[Any, TrainSettings]:

@@ -66,6 +66,7 @@ class Instrument:
         *,
         rng_seed: int = 0,
         first_variation: int = 0,
+        first_frame: int = 0,
         temperature: Any = 1.0,
         top_p: Any = 1.0,
     ) -> Iterator[np.ndarray]:
@@ -78,12 +79,13 @@ class Instrument:
             past: `(channels, samples)`, what was heard before it; silence precedes that.
             rng_seed: with the row's number it decides all chance.
             first_variation: number of the first row.
+            first_frame: where in its row's chance it begins.
             temperature: multiplies the scales of what is drawn; one number, or one a row.
             top_p: leaves out the tails of what is drawn; likewise.
         """
         hop, reach = self.bands.hop, self.bands.reach
         whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
-        shape, done = self.config.noise_shape, 0
+        shape, done = self.config.noise_shape, first_frame
         session: Any = None
         for window, samples in windows(told, past, whole, reach):
             rows = len(window)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wavegen import engines
+from wavegen.bands import bands_of
 from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
 from wavegen.errors import UsageError
@@ -53,8 +54,13 @@ class Sampler:
                 a spectral LSTM keeps to level and colour of late; None is the family's.
 
         Raises:
-            UsageError: no such engine or precision.
+            UsageError: no such engine or precision, or a model that has to be given something.
         """
+        if bands_of(model.config):
+            raise UsageError(
+                "this model plays what it is given, not on by itself; use: python -m wavegen "
+                "render SOUND.wav, or train a duet"
+            )
         self.config, self.controls = model.config, model.config.controls
         self.codec = codec_of(model.config)
         self.sustain = model.config.sustain if sustain is None else sustain
@@ -62,6 +68,14 @@ class Sampler:
         self.engine = engines.make(model, engine, precision, drawing)
         kept = getattr(model, "extra", {}).get("climate")
         self.climate = climate or Climate.from_facts(kept, model.config.channels)
+
+    def warm_up(self) -> None:
+        """Compiles the engine, once on a machine."""
+        self.engine.warm_up()
+
+    def log_prob(self, frames: np.ndarray) -> np.ndarray:
+        """Returns the log-probability of all frames `(time, features)` but the first, nats."""
+        return self.engine.log_prob(frames)
 
     def listen(self, seed: np.ndarray, seconds: float | None = None) -> Heard:
         """Returns what the model remembers of a seed.

@@ -197,6 +197,7 @@ class Session:
             facts |= {"climate": dataclasses.asdict(self.climate)}
             facts |= {"recordings": self.dataset.summary(), "verdict": row["verdict"]}
             save(self.run.model_path, self.model, self.yardsticks.to_arrays(), facts)
+            self.plan.report({"event": "kept", "step": self.step})
 
     def listen(self) -> None:
         """Lets the caller draw a listening sample from the averaged weights."""

@@ -16,9 +16,10 @@ import numpy as np
 from wavegen import audio, checkpoint
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed
+from wavegen.duet import sampler_of
 from wavegen.errors import AudioError
 from wavegen.recipe import Recipe
-from wavegen.sampling import BLOCK_SECONDS, Sampler
+from wavegen.sampling import BLOCK_SECONDS
 
 FILE_SECONDS = 0.125  # drawn at a time where nobody listens meanwhile
 ROOM = 160  # bytes of a WAV's comment kept for what the guard has to say
@@ -32,13 +33,13 @@ def prepare(
     sustain: float | None,
     guard: bool,
     console: Console,
-) -> Sampler:
-    """Returns a sampler that is ready to draw."""
+) -> Any:
+    """Returns a `Sampler`, or a `Duet`, that is ready to draw."""
     with hushed():
-        sampler = Sampler(file, engine, precision, sustain=sustain)
+        sampler = sampler_of(file, engine, precision, sustain=sustain)
     if guard and not sampler.climate:
         console.note("the model does not say what its recordings are like: it is left alone")
-    show_compiling(sampler.engine.warm_up, console)
+    show_compiling(sampler.warm_up, console)
     return sampler
 
 
@@ -76,7 +77,7 @@ def read_end(
 
 
 def write_drawn(
-    sampler: Sampler,
+    sampler: Any,
     heard: np.ndarray,
     recipes: Sequence[Recipe],
     paths: Sequence[Path],
@@ -140,7 +141,7 @@ def write_drawn(
 
 
 def _draw(
-    sampler: Sampler,
+    sampler: Any,
     heard: np.ndarray,
     recipes: Sequence[Recipe],
     writers: list[audio.Writer],

@@ -55,12 +55,14 @@ def sound(path: Path) -> dict[str, Any]:
 def model(path: Path) -> dict[str, Any]:
     """Returns the facts of a model file."""
     file = checkpoint.read_model(path)
-    weights = {n: a for n, a in file.tensors.items() if n.startswith("weights/")}
+    weights = {n: a for n, a in file.tensors.items() if "weights/" in n}
     rate = file.config.sample_rate
     found: dict[str, Any] = {"file": str(path), "family": file.family, "wavegen": file.version}
     found |= {"weights": large(sum(a.size for a in weights.values())), "sha256": file.sha256}
     found |= {"receptive field": f"{1000 * file.config.receptive_field / rate:.0f} ms"}
-    found |= {name: str(value) for name, value in dataclasses.asdict(file.config).items()}
+    for name, value in dataclasses.asdict(file.config).items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        found |= {f"{name} {field}".strip(): str(one) for field, one in parts}
     found |= {
         "trained": f"{file.extra.get('step', '?')} steps, "
         f"{clock(file.extra.get('seconds') or 0)} on {file.extra.get('recordings', '?')}"

@@ -80,7 +80,7 @@ def train_flags(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
     add("--name", help="of the run, runs/NAME (the family's name)")
-    add("--arch", help="wavenet (default) or lstm")
+    add("--arch", help="wavenet (default), lstm, or duet: an LSTM that a WaveNet plays")
     add("--preset", help=f"{', '.join(PRESETS['wavenet'])} (small)")
     add("--for", dest="seconds", type=duration, help="time for the whole run: 45m, 1h30m (20m)")
     add("--steps", type=positive, help="training steps for the whole run")

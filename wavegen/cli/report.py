@@ -15,6 +15,7 @@ from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console
 from wavegen.critic import Critic, Judged, Sound
 from wavegen.errors import AudioError, Error, UsageError, shown
+from wavegen.modelfile import judge_of
 
 MOST_STEPS = 12  # listening samples shown
 MOST_DRAWN = 48  # the newest of what was drawn
@@ -78,6 +79,7 @@ def of_variations(
 
 def critic_of(file: checkpoint.ModelFile, engine: str | None, console: Console) -> Critic:
     """Returns who judges: the model as it learned, however long it listens while drawing."""
+    file = judge_of(file)
     judge = engines.make(file, engine)
     show_compiling(judge.warm_up, console)
     return Critic(file, judge)

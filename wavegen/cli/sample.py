@@ -161,7 +161,7 @@ def ranked(
         signal = np.pad(signal, [(0, 0), (0, -signal.shape[1] % hop)])
         frames, _ = codec.encode_step(signal, codec.encode_initial())
         count = max(1, round(arguments.seconds * sampler.config.sample_rate) // hop)
-        nats = float(np.mean(sampler.engine.log_prob(frames)[-count:]))
+        nats = float(np.mean(sampler.log_prob(frames)[-count:]))
         found.append((-nats / np.log(2) if hop == 1 else -nats, path))
     unit = "bits per sample" if hop == 1 else "nats per coefficient"
     for place, (cost, path) in enumerate(sorted(found), 1):

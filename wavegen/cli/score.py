@@ -16,13 +16,14 @@ from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, hushed
 from wavegen.codec import codec_of
 from wavegen.errors import AudioError, Error
+from wavegen.modelfile import judge_of
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Scores every file and all of them together; returns 0 only if each could be read."""
     path = checkpoint.find_model(arguments.model, arguments.runs)
     console.note(f"model: {path}")
-    file = checkpoint.read_model(path)
+    file = judge_of(checkpoint.read_model(path))
     files = listing.list_audio([Path(name) for name in arguments.files]).files
     if not files:
         raise AudioError(f"{' '.join(arguments.files)}: no sound files there; name a WAV to score")

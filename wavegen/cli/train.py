@@ -8,12 +8,14 @@ import itertools
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wavegen import config, dataset, engines, presets
 from wavegen.checkpoint import Run, check_name
+from wavegen.cli import duet
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed, large
 from wavegen.cli.parse import overrides
@@ -26,34 +28,49 @@ DEFAULT_SECONDS = 20 * 60.0
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Trains or continues a run; returns 0, or 130 or 143 when a signal stopped it."""
-    family = config.family_name(arguments.arch or "wavenet")
     name = arguments.name or (arguments.arch or "wavenet").replace("_", "-")
     check_name(name)
     folder = Path(arguments.runs) / name
+    if duet.is_meant(folder, arguments):
+        return duet.run(folder, arguments, console)
+    family = config.family_name(arguments.arch or "wavenet")
     if arguments.dry_run:
+        asked = wanted(arguments, family, None)
         with tempfile.TemporaryDirectory() as scratch:
-            return dry_run(Path(scratch) / name, family, arguments, console)
-    check_folder(folder)
-    saved = None
-    if folder.is_dir():
-        existing = Run.open(folder, create=False)
-        with existing.lock():  # before recordings are decoded, which can take minutes
-            if not arguments.fresh:
-                saved = existing.resumable()
-        if arguments.fresh:
-            move_aside(folder, console)
+            return dry_run(Path(scratch) / name, *asked, arguments, console)
+    saved = saved_in(folder, arguments, console)
     if saved and not arguments.arch:
         family = saved[1]["family"]
     model_config, settings = wanted(arguments, family, saved)
     data = load(arguments, model_config, settings, console)
     run_folder = Run.open(folder, create=True)
     with run_folder.lock():
-        return train(run_folder, data, model_config, settings, arguments, console)
+        code = train(run_folder, data, model_config, settings, arguments, console)
+    return code or tell_result(run_folder, console)
 
 
-def dry_run(folder: Path, family: str, arguments: argparse.Namespace, console: Console) -> int:
+def saved_in(folder: Path, arguments: argparse.Namespace, console: Console) -> Any:
+    """Returns the state that a run goes on from, or None; moves an old run aside if asked to."""
+    check_folder(folder)
+    if not folder.is_dir():
+        return None
+    existing, saved = Run.open(folder, create=False), None
+    with existing.lock():  # before recordings are decoded, which can take minutes
+        if not arguments.fresh:
+            saved = existing.resumable()
+    if arguments.fresh:
+        move_aside(folder, console)
+    return saved
+
+
+def dry_run(
+    folder: Path,
+    model_config: Any,
+    settings: Any,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> int:
     """Takes eight steps in a folder that is thrown away, and says what training would be like."""
-    model_config, settings = wanted(arguments, family, None)
     data = load(arguments, model_config, settings, console)
     run_folder = Run.open(folder, create=True)
     with hushed():
@@ -146,8 +163,19 @@ def train(
     settings: Any,
     arguments: argparse.Namespace,
     console: Console,
+    kept: Callable[[], None] = lambda: None,
 ) -> int:
-    """Runs the training under a live line, with signals turned into a clean stop."""
+    """Runs the training under a live line, with signals turned into a clean stop.
+
+    Args:
+        run_folder: of the run, whose lock is held.
+        data: at the model's rate and channels.
+        model_config: of the model.
+        settings: of the training.
+        arguments: of the command.
+        console: to tell it to.
+        kept: called whenever a better model has been kept.
+    """
     console.note("starting the engine (a few seconds)")
     with hushed():
         from wavegen.cli.listening import Listener
@@ -165,6 +193,8 @@ def train(
             if event["event"] in ("step", "saved"):
                 signals.worth_saving = event["event"] == "step"
             show(event)
+            if event["event"] == "kept":
+                kept()
 
         plan = Plan(seconds, arguments.steps, report, stop=signals.stopped)
         plan.listen = Listener(run_folder, data, arguments.sample_seconds, console, plan.check)
@@ -177,6 +207,11 @@ def train(
         box = f"--for {clock(seconds)}" if seconds else f"--steps {arguments.steps}"
         console.note(f"this run's box ({box}) is already full; give it a longer one to go on")
     console.note(f"listening samples are in {run_folder.samples}")
+    return 0
+
+
+def tell_result(run_folder: Run, console: Console) -> int:
+    """Says where the model is and what to do with it; returns 0."""
     console.note(f"try: python -m wavegen sample SEED.wav -m {run_folder.folder}")
     console.result(str(run_folder.model_path))
     return 0
@@ -236,6 +271,9 @@ class Show:
     def on_note(self, event: dict) -> None:
         """Prints a sentence."""
         self.console.note(event["text"])
+
+    def on_kept(self, event: dict) -> None:
+        """Says nothing: the star beside the score does."""
 
     def on_saved(self, event: dict) -> None:
         """Says nothing: saving is routine."""

@@ -7,7 +7,7 @@ taken to be logistic, with a scale proportional to a running mean of recent erro
 Of a conditioned model the first filter, and the size of what it leaves, are those of the spectrum
 that is given (`bands`). In music what such a filter leaves has that size at nearly every instant.
 So level and colour can be held while drawing, as in a vocoder: of too much the prediction is
-damped, and what is missing is drawn as noise.
+damped, and what is missing is drawn as noise. And the scale stays near the given innovation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from wavegen.streaming import one_pole
 WHITENING = 32  # taps of the fixed filter
 POLE = 0.97  # of the running mean of errors: a memory of about 33 samples
 SOFTEST = 1e-5  # scale that a conditioned network hears as -1
-GIVEN_BOUNDS = (0.6, 0.01, 1.0)  # as `bounds`, in sizes of what the given filter leaves
+GIVEN_BOUNDS = (0.6, 0.27, 0.6)  # as `bounds`, in units of the given innovation
+SMALLEST = 1e-3  # scale, in sizes of what the filter leaves, that the network hears as -1
 POWER_POLE = 0.995  # of the running power of what it leaves, relative to its size
 MOST, LEAST = 1.1, 0.4  # of that power: music is mostly between
 NOISE = 0.3  # squared scale of a logistic distribution of variance 1
@@ -91,13 +92,13 @@ class AdaptivePredictor(keras.layers.Layer):
         Args:
             samples: `(batch, time, channels)`, linear amplitude.
             state: (last samples, prediction of the first of `samples`, mean error, what follows).
-            given: of a conditioned predictor, `(batch, time, channels, 1 + WHITENING)`: with which
-                size and coefficients, newest sample first, the sample after each is filtered.
+            given: of a conditioned predictor, `(batch, time, channels, 2 + WHITENING)`: innovation,
+                size and coefficients, newest sample first, for the sample after each.
 
         Returns:
             mean, scale and surprise `(batch, time, channels)`: the surprise of a sample is by how
-            much it missed its prediction, in linear amplitude; and the size in which errors are
-            measured, 1 where none is given.
+            much it missed its prediction, in linear amplitude; and the size of what the given
+            filter leaves, 1 where none is given.
         """
         past, predicted, error, following = state
         time = samples.shape[1]
@@ -110,9 +111,10 @@ class AdaptivePredictor(keras.layers.Layer):
 
         if given is None:
             fixed = filtered(self.whitening, 0, time + 1)  # fixed[t] is of sample t
-            here, ahead, size = fixed[:, :-1], fixed[:, 1:], 1.0
+            here, ahead, size, innovation = fixed[:, :-1], fixed[:, 1:], 1.0, 1.0
         else:  # a sample just heard is whitened as the one after it will be
-            size, taps = given[..., 0], [given[..., 1 + k] for k in range(WHITENING)]
+            innovation, size = given[..., 0], given[..., 1]
+            taps = [given[..., 2 + k] for k in range(WHITENING)]
             here, ahead = filtered(taps, 0, time), filtered(taps, 1, time)
         left = (samples - here) / size
         rest, following = self.following.step(left, following)
@@ -120,16 +122,16 @@ class AdaptivePredictor(keras.layers.Layer):
         if given is not None:
             power = one_pole(left * left, error[:, 1:], POWER_POLE)
             rest = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
-            missing = NOISE * ops.maximum(LEAST - power, 0.0)
+            missing = NOISE * ops.maximum(LEAST - power, 0.0) * size * size
             last.append(power[:, -1:])
         mean = ahead + size * rest
         # The state's prediction belongs to the first sample, mean[t] to sample t + 1.
         surprise = samples - ops.concatenate([predicted, mean[:, :-1]], axis=1)
-        error = one_pole(ops.absolute(surprise) / size, error[:, :1], POLE)
-        scale = ops.clip(self.bounds[0] * error, self.bounds[1], self.bounds[2])
+        error = one_pole(ops.absolute(surprise), error[:, :1], POLE)
+        least, most = self.bounds[1] * innovation, self.bounds[2] * innovation
+        scale = ops.clip(self.bounds[0] * error, least, most)
         if given is not None:
             scale = ops.sqrt(scale * scale + missing)
-        scale = size * scale
         error = ops.concatenate([error[:, -1:], *last], axis=1)
         state = heard[:, time:], mean[:, -1:], error, following
         return mean, scale, surprise, size, state
@@ -146,7 +148,7 @@ class AdaptivePredictor(keras.layers.Layer):
         strange = ops.arcsinh(surprise / scale) / 2.0
         found = [companded(samples), companded(mean), loud, step, strange]
         if self.conditioned:
-            found.append(ops.log(scale / size / self.bounds[1]) / 4.0 - 1.0)
+            found.append(ops.log(scale / (SMALLEST * size)) / 4.0 - 1.0)
         return ops.concatenate(found, axis=-1)
 
 

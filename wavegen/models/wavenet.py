@@ -131,7 +131,7 @@ class WaveNet(keras.Model):
         for block in self.blocks:
             block.build((1, 1, config.residual_channels))
         if self.conditions:
-            self.conditions[0].build((1, 1, channels * config.condition_bands))
+            self.conditions[0].build((1, 1, channels * (config.condition_bands + 1)))
             self.conditions[1].build((1, 1, config.condition_units))
         self.skip.build((1, 1, len(self.blocks) * config.gate_channels))
         self.post.build((1, 1, config.skip_channels))
@@ -171,10 +171,8 @@ class WaveNet(keras.Model):
         if not self.conditions:
             return ()
         assert given is not None, "a conditioned model has to be given something"
-        hop, features = (
-            self.config.condition_hop,
-            self.config.channels * self.config.condition_bands,
-        )
+        hop = self.config.condition_hop
+        features = self.config.channels * (self.config.condition_bands + 1)
         batch, count, _ = given.shape
         time = (count - 1) * hop
         first, second = self.conditions
@@ -186,7 +184,7 @@ class WaveNet(keras.Model):
             return ops.reshape(here + share * change, (batch, time, knot.shape[-1]))
 
         parts, each = (count - 1) * bands.PARTS, hop // bands.PARTS
-        shape = (batch, parts, 1, self.config.channels, 1 + bands.TAPS)
+        shape = (batch, parts, 1, self.config.channels, bands.FILTER)
         filters = ops.reshape(given[:, :-1, features:], shape)
         filters = ops.broadcast_to(filters, (*shape[:2], each, *shape[3:]))
         return *(between(knot) for knot in knots), ops.reshape(filters, (batch, time, *shape[3:]))

@@ -13,7 +13,14 @@ from wavegen.engines.numba_cpu import kernel, streams
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import conditioning, packed
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
-from wavegen.engines.numba_cpu.shapes import DEFAULTS, PARTS, WHITENING, shape_of, weight_shapes
+from wavegen.engines.numba_cpu.shapes import (
+    DEFAULTS,
+    FILTER,
+    PARTS,
+    WHITENING,
+    shape_of,
+    weight_shapes,
+)
 
 BLOCK = 16384  # frames heard in one call, at most, so that Ctrl-C is noticed
 GROUP = 8  # streams of one call of the kernel: more do not fit into the first cache
@@ -80,7 +87,7 @@ class NumbaCPU(Sessions):
         frames = np.zeros((1, 1 + (self.shape.every or 1), self.config.channels), np.int32)
         given = None
         if self.conditioning:
-            width = len(self.conditioning[0]) + PARTS * self.config.channels * (WHITENING + 1)
+            width = len(self.conditioning[0]) + PARTS * self.config.channels * FILTER
             given = np.ones((1, 2, width), np.float32)
         self.prime(frames, given=given)
 
@@ -132,7 +139,7 @@ class NumbaCPU(Sessions):
         first, bias, second, last = self.conditioning
         levels = given[..., : len(first)]
         knots = np.tanh(levels @ first + bias) @ second + last
-        filters = given[:, :-1, len(first) :].reshape(len(given), -1, 1 + WHITENING)
+        filters = given[:, :-1, len(first) :].reshape(len(given), -1, FILTER)
         return knots.reshape(len(given), -1), filters[..., ::-1].reshape(len(given), -1)
 
 

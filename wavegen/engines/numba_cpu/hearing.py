@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from wavegen.engines.numba_cpu.following import follow
-from wavegen.engines.numba_cpu.shapes import PARTS, WHITENING
+from wavegen.engines.numba_cpu.shapes import FILTER, PARTS, WHITENING
 from wavegen.engines.numba_cpu.vector import (
     fma,
     inlined,
@@ -30,7 +30,8 @@ from wavegen.engines.numba_cpu.vector import (
 POLE = 0.97  # of the running mean of the predictor's errors
 SOFTEST = np.float32(1e-5)  # scale that is heard as -1, where something is given
 POWER_POLE = 0.995  # of the power of what a given filter leaves
-MOST, LEAST = np.float32(1.1), np.float32(0.4)  # of it; more is damped, less filled with noise
+MOST, LEAST = np.float32(1.1), np.float32(0.4)  # of it; more is damped, less filled
+SMALLEST = np.float32(1e-3)  # scale, in sizes, that is heard as -1
 NOISE = np.float32(0.3)  # squared scale of a logistic distribution of variance 1
 COMPANDED = 1 / math.log(256.0)
 
@@ -57,7 +58,7 @@ def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters):
         sample = amplitude(shape, weights, tokens[s, t, c])
         own = s * channels + c
         if shape.order:
-            parts = filters.size // (scratch.expected.size // 2 * (WHITENING + 1))
+            parts = filters.size // (scratch.expected.size // 2 * FILTER)
             at = (s * parts + t * PARTS // max(shape.every, 1)) * channels + c
             expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at)
         else:
@@ -98,10 +99,10 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     Where filters are given, number `at` is in force; both samples are filtered by it.
     """
     place, base = state.places[shape.layers], own * 2 * WHITENING
-    taps, first, size = weights.whitening, 0, np.float32(1.0)
+    taps, first, size, innovation = weights.whitening, 0, np.float32(1.0), np.float32(1.0)
     if shape.every:
-        taps, first = filters, at * (WHITENING + 1)
-        size = filters[first + WHITENING]
+        taps, first = filters, at * FILTER
+        size, innovation = filters[first + WHITENING], filters[first + WHITENING + 1]
     rest = np.float32((sample - filtered(lanes, taps, first, state, base + place)) / size)
     state.past[base + place] = state.past[base + place + WHITENING] = sample
     fixed = filtered(lanes, taps, first, state, base + place + 1)
@@ -116,14 +117,14 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     mean = np.float32(fixed + size * rest)
     surprise = sample - state.moment[3 * own]
     error = np.float32(POLE) * state.moment[3 * own + 1]
-    error += np.float32(1 - POLE) * abs(surprise) / size
+    error += np.float32(1 - POLE) * abs(surprise)
     state.moment[3 * own], state.moment[3 * own + 1] = mean, error
     state.moment[3 * own + 2] = power
     least = weights.limits[1]
-    relative = min(max(weights.limits[0] * error, least), weights.limits[2])
+    scale = weights.limits[0] * error
+    scale = min(max(scale, least * innovation), weights.limits[2] * innovation)
     if shape.every:
-        relative = np.float32(math.sqrt(relative * relative + missing))
-    scale = size * relative
+        scale = np.float32(math.sqrt(scale * scale + missing * size * size))
     scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale
     step = shape.channels  # from feature to feature
     scratch.heard[c] = companded(sample)
@@ -132,7 +133,7 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     scratch.heard[3 * step + c] = math.tanh((mean - sample) / (np.float32(8.0) * scale))
     scratch.heard[4 * step + c] = math.asinh(surprise / scale) / 2.0
     if shape.every:
-        scratch.heard[5 * step + c] = math.log(relative / least) / 4.0 - 1.0
+        scratch.heard[5 * step + c] = math.log(scale / (SMALLEST * size)) / 4.0 - 1.0
 
 
 @inlined

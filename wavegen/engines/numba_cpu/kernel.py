@@ -137,8 +137,8 @@ def run(
         scratch: `Scratch`.
         tokens: int32 (streams, time + 1, channels); DRAW fills in all but the first of time.
         knots: float32, what is given to the gates, [stream][knot][layer][2 * gate]; or of no size.
-        filters: float32, given [stream][part of a hop][channel][WHITENING + 1], coefficients,
-            oldest sample first, then the size of what they leave; or of no size.
+        filters: float32, given [stream][part of a hop][channel][FILTER], coefficients, oldest
+            sample first, size of what they leave, innovation; or of no size.
         noise: float32 (streams, time, channels) uniforms, for DRAW.
         controls: float32 (streams, 2), temperature and top-p.
         mode: LISTEN, DRAW or JUDGE.

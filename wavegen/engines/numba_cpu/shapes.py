@@ -12,6 +12,7 @@ PRECISIONS = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int16}  #
 DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  # by lanes
 WHITENING = 32  # taps of the predictor's first filter: whole vectors of any width
 PARTS = 4  # of a hop, each with a filter that is given
+FILTER = WHITENING + 2  # numbers of one: coefficients, size of what they leave, innovation
 
 
 class Shape(NamedTuple):
@@ -90,7 +91,7 @@ def weight_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     if config.condition_bands:
         units, gates = config.condition_units, len(config.dilations) * 2 * gate
         shapes |= {
-            "conditions/kernel": (channels * config.condition_bands, units),
+            "conditions/kernel": (channels * (config.condition_bands + 1), units),
             "conditions/bias": (units,),
             "conditioning/kernel": (units, gates),
             "conditioning/bias": (gates,),
