@@ -24,6 +24,7 @@ PURPOSES = {
     "augment": 3,
     "disturb": 4,
     "jitter": 5,
+    "slips": 6,
 }  # each its own sequence of numbers
 
 

@@ -129,8 +129,9 @@ class Duet:
 
     def generate(self, seed: np.ndarray, seconds: float, **options: Any) -> np.ndarray:
         """Returns continuations `(count, channels, samples)` without the seed; see `Sampler`."""
-        blocks = list(self.stream(self.listen(seed), seconds, **options))
-        return np.concatenate(blocks, axis=-1)
+        none = np.zeros((options.get("count", 1), self.config.channels, 0), np.float32)
+        blocks = self.stream(self.listen(seed), seconds, **options)
+        return np.concatenate([none, *blocks], axis=-1)
 
 
 def sampler_of(file: ModelFile, *options: Any, **named: Any) -> Any:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen import batches
-from wavegen.bands import SPAN_DB, bands_of
+from wavegen.bands import FILTER, PARTS, SPAN_DB, bands_of
 from wavegen.codec import codec_of
 from wavegen.config import TrainSettings
 from wavegen.dataset import Dataset
 
+SLIPS = 1.5  # noise in what a conditioned WaveNet hears, in innovations, at most
 JITTER_DB = 4.0  # of the bands that condition a WaveNet, at most
 NOISE_DB = (-60.0, -8.0)  # of what a frame's band has, in each of real and imaginary part
 
@@ -37,6 +38,7 @@ class Feed(NamedTuple):
     reset: np.ndarray  # bool (batch,): rows that begin from silence
     disturbed: Disturbed | None  # where the model learns to bear it
     given: np.ndarray | None = None  # float32 (batch, hops + 1, ...), of `bands`
+    heard: np.ndarray | None = None  # frames (batch, window, features) to hear instead, if any
 
 
 def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> Feed:
@@ -62,7 +64,7 @@ def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> F
         augment=augment,
         ahead=reach,
     )
-    given = None
+    given = heard = None
     if bands:  # the first knot is at the first sample to be predicted
         given = bands.given(jittered(bands.levels(cut.signal[..., 1:]), settings, step))
     inner = cut.signal[..., reach : cut.signal.shape[-1] - reach]
@@ -70,7 +72,27 @@ def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> F
     state = codec.encode_initial((settings.batch,), frame=cut.frame, past=past)
     frames, _ = codec.encode_step(body, state)
     valid = cut.valid.astype("float32")
-    return Feed(frames, valid, cut.reset, disturbed(config, settings, step), given)
+    if given is not None:  # as inexact as what it will draw itself: within what it is given
+        inexact = body + slips(given, config.channels, settings, step)
+        heard = codec.encode_step(inexact, state)[0][:, :-1]
+    return Feed(frames, valid, cut.reset, disturbed(config, settings, step), given, heard)
+
+
+def slips(given: np.ndarray, channels: int, settings: TrainSettings, step: int) -> np.ndarray:
+    """Returns noise `(batch, channels, window + 1)` of the size of the given innovation.
+
+    LPCNet's cure for a network that has to live with its own samples (Valin & Skoglund 2019,
+    arXiv:1810.11846); by what is given, and not by what was heard, the noise is bounded.
+    """
+    rng = batches.generator(settings.rng_seed, "slips", step)
+    filters = given[:, :-1].shape[1] * PARTS
+    rows = given[:, :-1, -PARTS * channels * FILTER :].reshape(
+        len(given), filters, channels, FILTER
+    )
+    innovation = np.repeat(rows[..., 0], settings.window // filters, axis=1)  # (batch, window, ...)
+    innovation = np.pad(np.swapaxes(innovation, 1, 2), [(0, 0), (0, 0), (0, 1)], mode="edge")
+    much = SLIPS * rng.random((len(given), 1, 1)) ** 2  # most rows nearly exact
+    return (much * innovation * rng.standard_normal(innovation.shape)).astype("float32")
 
 
 def jittered(levels: np.ndarray, settings: TrainSettings, step: int) -> np.ndarray:

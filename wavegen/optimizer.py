@@ -123,7 +123,8 @@ def training_step(layout: Layout, settings: TrainSettings) -> Callable:
         params = layout.parameters(weights)
         more = {"disturbed": given.disturbed, "given": given.given}
         more = {name: value for name, value in more.items() if value is not None}
-        y, state = step(params, given.frames[:, :-1], state, **more)
+        heard = given.frames[:, :-1] if given.heard is None else given.heard
+        y, state = step(params, heard, state, **more)
         value = loss_of(params, y=given.frames[:, 1:], y_pred=y, sample_weight=given.valid)
         return value, state
 

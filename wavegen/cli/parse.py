@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "what is in the recordings, what training would leave out, and what to expect",
     "train": "learn from recordings, or continue to",
     "sample": "continue a seed",
+    "render": "play a sound on the instrument that a model has learned",
     "again": "make a drawn file again, bit for bit, or play it on",
     "score": "how likely sound is under a model, beside honest baselines",
     "report": "one page to listen to, look at and choose from",
@@ -201,6 +202,25 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
 
 
+def render_flags(command: argparse.ArgumentParser) -> None:
+    """Adds what `render` takes."""
+    add = command.add_argument
+    add("sounds", nargs="+", metavar="SOUND", help="what is to be played")
+    add("-m", "--model", help="a duet, or a WaveNet with --condition-bands (the newest run)")
+    add("--temperature", type=factor, default=1.0, help="how widely it draws: 1 as learned (1)")
+    add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
+    add("-o", "--out", default="generated", help="folder for the results (generated)")
+    add("--filename", default="{seed_name}-{model}-{seed}", help="pattern of the names")
+    add("--format", choices=["wav", "flac"], default="wav", help="of the files (wav)")
+    add("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits, not 16")
+    add("--float32", dest="subtype", action="store_const", const="FLOAT", help="32-bit float")
+    add("--engine", help="what draws: numba or reference, Keras (the fastest)")
+    add("--precision", help="of the weights: float32, bfloat16 or int8 (the engine's default)")
+    add("--force", action="store_true", help="replace results that exist")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
+
+
 def again_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `again` takes."""
     add = command.add_argument
@@ -270,6 +290,7 @@ FLAGS = {
     "check": check_flags,
     "train": train_flags,
     "sample": sample_flags,
+    "render": render_flags,
     "again": again_flags,
     "score": score_flags,
     "report": report_flags,

@@ -1,0 +1,216 @@
+"""An instrument that plays what it is given, and a duet of a composer and such an instrument."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import make_config, make_frames, make_model, tune
+
+from wavegen import modelfile, models
+from wavegen.cli import main
+from wavegen.climate import level_db
+from wavegen.config import DUET, build_duet
+from wavegen.duet import OWN_CHANCE, Duet, join, sampler_of
+from wavegen.errors import CheckpointError, UsageError
+from wavegen.modelfile import judge_of, part_of_duet, read_model
+from wavegen.rendering import Instrument, windows
+from wavegen.sampling import Sampler
+
+CONDITIONED = dict(condition_bands=12, condition_hop=32, sample_rate=8000)
+
+
+@pytest.fixture(scope="module")
+def instrument():
+    """Returns an untrained instrument: what it is given alone makes its sound."""
+    model = models.FAMILIES["wavenet"](make_config("wavenet", **CONDITIONED, predictor_order=64))
+    return Instrument(model, "numba", "float32")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Returns the paths of a composer's, a renderer's and their duet's file."""
+    folder = tmp_path_factory.mktemp("duet")
+    parts = {}
+    for part, fields in (("composer", {}), ("renderer", CONDITIONED)):
+        family = "spectral_lstm" if part == "composer" else "wavenet"
+        parts[part] = folder / f"{part}.safetensors"
+        model = make_model(family, **fields)
+        models.save(parts[part], model, {}, {"step": 7, "seconds": 2.0, "scores": []})
+    join(folder / "duet.safetensors", parts)
+    return parts | {"duet": folder / "duet.safetensors"}
+
+
+def played(instrument, told, past, **options):
+    return np.concatenate(list(instrument.play(told, past, **options)), axis=-1)
+
+
+def test_windows_hold_all_of_a_sound_and_its_neighbours():
+    sound = np.arange(1, 38, dtype=np.float32)[None, None]
+    past = np.array([[-3.0, -2.0, -1.0]], np.float32)
+    for size in (1, 5, 37):
+        told = [sound[..., i : i + size] for i in range(0, 37, size)]
+        found = list(windows(told, past, 10, 4))
+        assert [count for _, count in found] == [10, 10, 10, 7]
+        whole = np.concatenate([[0.0], past[0], sound[0, 0], np.zeros(20)])
+        for i, (window, _) in enumerate(found):
+            assert np.array_equal(window[0, 0], whole[10 * i : 10 * i + 18])
+    assert list(windows([], past, 10, 4)) == []
+
+
+def test_an_untrained_instrument_keeps_level_and_colour(instrument):
+    rate = 8000
+    music = 0.5 * tune(3.0, rate, seed=5)
+    drawn = played(instrument, [music[None, :, rate:]], music[:, :rate])[0]
+    assert drawn.shape == music[:, rate:].shape
+    seconds = [slice(i, i + rate // 2) for i in range(0, 2 * rate, rate // 2)]
+    errors = [level_db(drawn[:, s]) - level_db(music[:, rate:][:, s]) for s in seconds]
+    assert max(map(abs, errors)) < 8.0, errors
+    given = [
+        instrument.bands.along(s)[:, : instrument.bands.features - 1]
+        for s in (drawn, music[:, rate:])
+    ]
+    loud = given[1] > given[1].max() - 1.5  # within 30 dB of the loudest band
+    assert abs((given[0] - given[1])[loud].mean()) * 20 < 6.0
+    # Softer by 20 dB is played softer by 20 dB; silence is silent.
+    softer = played(instrument, [0.1 * music[None, :, rate:]], 0.1 * music[:, :rate])
+    assert abs(level_db(softer[0]) - level_db(drawn) + 20.0) < 2.0
+    silence = np.zeros((1, 1, rate), np.float32)
+    assert level_db(played(instrument, [silence], silence[0])[0]) < -80.0
+
+
+def test_blocks_and_rows_do_not_change_what_is_played(instrument):
+    music = tune(0.6, 8000, seed=6)[None]
+    whole = played(instrument, [music], music[0], rng_seed=3, first_variation=1)
+    parts = [music[..., i : i + 777] for i in range(0, music.shape[-1], 777)]
+    assert np.array_equal(played(instrument, parts, music[0], rng_seed=3, first_variation=1), whole)
+    both = played(instrument, [np.repeat(music, 2, axis=0)], music[0], rng_seed=3)
+    assert np.array_equal(both[1:], whole) and not np.array_equal(both[:1], whole)
+
+
+def test_a_wavenet_without_bands_is_no_instrument_and_one_with_them_no_sampler():
+    with pytest.raises(UsageError, match="--condition-bands"):
+        Instrument(make_model("wavenet"))
+    with pytest.raises(UsageError, match="render"):
+        Sampler(make_model("wavenet", **CONDITIONED))
+
+
+def test_a_file_of_two_models_gives_both_back(files):
+    file = read_model(files["duet"])
+    assert file.family == DUET and file.config.sample_rate == 8000
+    assert file.extra["seconds"] == 4.0 and file.extra["parts"]["composer"]["step"] == 7
+    for part in ("composer", "renderer"):
+        alone, own = read_model(files[part]), part_of_duet(file, part)
+        assert own.config == alone.config and own.family == alone.family
+        assert own.tensors.keys() == alone.tensors.keys()
+        assert all(np.array_equal(own.tensors[n], alone.tensors[n]) for n in own.tensors)
+    assert judge_of(file).family == "wavenet"
+    assert judge_of(read_model(files["composer"])).family == "spectral_lstm"
+
+
+def test_a_duet_draws_the_same_in_any_blocks_and_batch(files):
+    duet = sampler_of(read_model(files["duet"]), "numba", "float32")
+    assert isinstance(duet, Duet)
+    seed = tune(1.0, 8000, seed=7)
+    whole = duet.generate(seed, 0.5, count=2, rng_seed=5)
+    assert whole.shape == (2, 1, 4000) and np.isfinite(whole).all()
+    again = duet.generate(seed, 0.5, rng_seed=5, first_variation=1, block_seconds=0.011)
+    assert np.array_equal(again[0], whole[1])
+    assert np.array_equal(duet.generate(seed, 0.3, count=2, rng_seed=5), whole[..., :2400])
+    assert not np.array_equal(duet.generate(seed, 0.5, count=2, rng_seed=6), whole)
+    assert not np.array_equal(duet.generate(seed, 0.5, count=2, rng_seed=5, noisiness=2.0), whole)
+    assert duet.generate(seed, 0.0).shape == (1, 1, 0)
+    assert OWN_CHANCE > 1 << 48  # attempts of a take lie 2^40 apart
+
+
+def test_a_duet_is_what_its_halves_do(files):
+    file, seed = read_model(files["duet"]), tune(1.0, 8000, seed=8)
+    duet = sampler_of(file, "numba", "float32")
+    composer = Sampler(part_of_duet(file, "composer"), "numba", "float32")
+    renderer = Instrument(part_of_duet(file, "renderer"), "numba", "float32")
+    ahead = renderer.ahead / 8000
+    told = composer.generate(seed, 0.4 + ahead, rng_seed=9)
+    wanted = played(renderer, [told], seed, rng_seed=9, first_frame=OWN_CHANCE)[..., :3200]
+    assert np.array_equal(duet.generate(seed, 0.4, rng_seed=9), wanted)
+
+
+@pytest.mark.parametrize("wrong", ["rate", "bands", "head", "part", "type"])
+def test_parts_that_do_not_play_together_are_refused(files, wrong, tmp_path):
+    file = read_model(files["duet"])
+    values = dataclasses.asdict(file.config)
+    if wrong == "rate":
+        values["composer"]["sample_rate"] = 16000
+    elif wrong == "bands":
+        values["renderer"]["condition_bands"] = 0
+    elif wrong == "head":
+        values["composer"]["head"] = "mse"
+    elif wrong == "part":
+        del values["composer"]
+    else:
+        values["renderer"] = 3
+    with pytest.raises(UsageError):
+        build_duet(values)
+    facts = {"family": DUET, "config": values, "extra": {}}
+    modelfile._write(tmp_path / "bad.safetensors", "model", file.tensors, facts)
+    with pytest.raises(CheckpointError, match="out of range"):
+        read_model(tmp_path / "bad.safetensors")
+
+
+def test_what_a_duet_tells_of_its_training_is_checked(files, tmp_path):
+    file = read_model(files["duet"])
+    extra = {**file.extra, "parts": {"composer": {"step": "many"}}}
+    modelfile.save_model(tmp_path / "bad.safetensors", DUET, file.config, file.tensors, extra)
+    with pytest.raises(CheckpointError, match="garbled"):
+        read_model(tmp_path / "bad.safetensors")
+
+
+def test_sample_render_info_on_a_duet(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("seed.wav", tune(1.5, 8000, seed=9).T, 8000)
+    duet = str(files["duet"])
+    drawing = ["-m", duet, "--seed", "4", "-q", "--precision", "float32"]
+    assert main(["sample", "seed.wav", "-t", "0.5", *drawing]) == 0
+    drawn = tmp_path / capsys.readouterr().out.strip()
+    assert soundfile.info(drawn).frames == 12000 + 4000
+    assert main(["again", str(drawn), "-o", "again", "-q"]) == 0
+    twin = tmp_path / capsys.readouterr().out.strip()
+    assert np.array_equal(soundfile.read(twin)[0], soundfile.read(drawn)[0])
+    assert main(["render", "seed.wav", *drawing]) == 0
+    rendered = tmp_path / capsys.readouterr().out.strip()
+    assert soundfile.info(rendered).frames == 12000
+    assert main(["render", "seed.wav", *drawing]) == 3  # it exists
+    assert "--force" in capsys.readouterr().err
+    assert main(["render", "seed.wav", "-m", str(files["composer"])]) == 2
+    assert main(["sample", "seed.wav", "-m", str(files["renderer"])]) == 2
+    assert "render" in capsys.readouterr().err
+    assert main(["info", duet, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)[0]
+    assert facts["renderer condition_bands"] == "12" and facts["composer codes"] == "6"
+
+
+@pytest.mark.slow
+def test_a_duet_is_trained_goes_on_and_is_scored(recordings, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    smaller = "codes=16 bands=16 layers_per_cycle=3 predictor_order=16 condition_bands=16".split()
+    flags = [flag for pair in smaller for flag in ("--set", pair)]
+    train = ["train", str(recordings), "--arch", "duet", "--preset", "tiny", "--name", "both"]
+    train += ["--sample-seconds", "0.2", "-q", *flags]
+    assert main([*train, "--steps", "2"]) == 0
+    first = read_model("runs/both/model.safetensors")
+    assert first.family == DUET and first.config.renderer.condition_bands == 16
+    assert main([*train, "--steps", "4"]) == 0
+    assert read_model("runs/both/model.safetensors").extra["parts"]["composer"]["step"] <= 4
+    capsys.readouterr()
+    assert main(["score", str(recordings / "one.wav"), "-m", "both", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)[0]["scores"]
+    assert scores[0]["unit"] == "bits per sample" and scores[0]["mean"] < 16
+    assert main(["runs"]) == 0
+    assert "both" in capsys.readouterr().out
+    assert main(["train", str(recordings), "--arch", "lstm", "--name", "both", "--steps", "1"]) == 2
+
+
+def test_frames_of_a_conditioned_model_are_those_of_any_wavenet():
+    assert make_frames(make_model("wavenet", **CONDITIONED)).dtype == np.int32

@@ -1,0 +1,98 @@
+"""`wavegen render`: play a sound on the instrument that a conditioned WaveNet has become."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from wavegen import __version__, audio, checkpoint, engines
+from wavegen.cli import naming
+from wavegen.cli.compiling import show_compiling
+from wavegen.cli.display import Console, clock
+from wavegen.draft import check_folder
+from wavegen.errors import Error
+from wavegen.modelfile import judge_of
+from wavegen.rendering import Instrument
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Renders every sound; returns 0 only if each of them worked."""
+    if arguments.seed is None:
+        arguments.seed = secrets.randbelow(10**6)
+    engines.check_names(arguments.engine, arguments.precision)
+    sounds = [Path(name) for name in arguments.sounds]
+    for sound in sounds:
+        audio.info(sound)  # say what is wrong with it before anything is loaded
+    check_folder(Path(arguments.out))
+    file = checkpoint.read_model(checkpoint.find_model(arguments.model, arguments.runs))
+    console.note(f"model: {audio.shown(file.path)}")
+    instrument = Instrument(judge_of(file), arguments.engine, arguments.precision)
+    show_compiling(instrument.engine.warm_up, console)
+    code = 0
+    for sound in sounds:
+        try:
+            render(sound, instrument, file, arguments, console)
+        except Error as error:
+            if len(sounds) == 1:
+                raise
+            console.error(str(error))
+            code = error.exit_code
+    return code
+
+
+def render(
+    sound: Path,
+    instrument: Instrument,
+    file: checkpoint.ModelFile,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Renders one sound into a file, block by block; memory does not grow with its length."""
+    config = instrument.config
+    path = naming.name_of(sound, file, 0, arguments)
+    naming.refuse(path, sound, arguments.force, *map(Path, arguments.sounds))
+    info = audio.info(sound)
+    seconds = info.frames / info.sample_rate
+    told = {"rendered": str(sound), "model": file.sha256, "seed": arguments.seed}
+    told |= {"temperature": arguments.temperature, "engine": instrument.engine.name}
+    told |= {"precision": instrument.engine.precision, "version": __version__}
+    texts = {"software": f"wavegen {__version__}", "comment": json.dumps(told)}
+    began, done = time.monotonic(), 0
+    with contextlib.ExitStack() as stack, console.live("rendering") as live:
+        writer = stack.enter_context(
+            audio.Writer(
+                path, config.sample_rate, config.channels, subtype=arguments.subtype or "PCM_16",
+                metadata=texts, force=arguments.force,
+            )
+        )  # fmt: skip
+        silence = np.zeros((config.channels, 0), np.float32)
+        blocks = heard(sound, config.sample_rate, config.channels)
+        for block in instrument.play(
+            blocks, silence, rng_seed=arguments.seed, temperature=arguments.temperature
+        ):
+            writer.write(block[0])
+            done += block.shape[-1]
+            speed = done / config.sample_rate / (time.monotonic() - began)
+            left = max(0.0, seconds - done / config.sample_rate) / speed
+            share = min(1.0, done / config.sample_rate / max(seconds, 1e-9))
+            live.update(share, f"{speed:.2f} x real time  {clock(left)} left")
+    taken = time.monotonic() - began
+    length = done / config.sample_rate
+    console.note(
+        f"{clock(length)} in {clock(taken)} ({length / taken:.2f} x real time), "
+        f"seed {arguments.seed}"
+    )
+    console.result(str(path))
+
+
+def heard(sound: Path, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Yields blocks `(1, channels, samples)` of a file at the model's rate and channels."""
+    for block in audio.blocks(sound, sample_rate=sample_rate, channels=channels):
+        yield block[None]
