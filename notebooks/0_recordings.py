@@ -46,7 +46,8 @@ figure, axes = plt.subplots(
     len(files), 1, figsize=(10, 1.8 * len(files)), squeeze=False, layout="constrained"
 )
 for axis, path in zip(axes[:, 0], files, strict=True):
-    sound, rate = audio.read(path)
+    rate = audio.info(path).sample_rate
+    sound = next(audio.blocks(path, block_frames=300 * rate))  # of a long one, five minutes
     librosa.display.waveshow(sound[:2] if len(sound) > 1 else sound[0], sr=rate, ax=axis)
     axis.set(title=path.name, xlabel="", ylim=(-1, 1))
 axes[-1, 0].set_xlabel("time")
@@ -58,9 +59,8 @@ plt.show()
 
 # %%
 path = files[-1]  # put the one you want here: recordings / "mine.wav"
-sound, rate = audio.read(path)
-seconds = 3.0 if FAST else 12.0
-sound = sound[:, : round(seconds * rate)]
+seconds, rate = 3 if FAST else 12, audio.info(path).sample_rate
+sound = next(audio.blocks(path, block_frames=seconds * rate))
 middle = int(np.abs(sound[0]).argmax())  # the loudest instant
 
 figure, axes = plt.subplots(3, 1, figsize=(10, 5.5), layout="constrained")
@@ -124,8 +124,10 @@ plt.show()
 # times as long. Is the difference worth it in your music? Listen.
 
 # %%
-heard, heard_rate = audio.read(path, sample_rate=16000, channels=1)
-heard = heard[:, : round(seconds * heard_rate)]
+heard_rate = 16000
+heard = next(
+    audio.blocks(path, sample_rate=heard_rate, channels=1, block_frames=seconds * heard_rate)
+)
 for name, signal, at in (("the recording", sound, rate), ("at 16 kHz, mono", heard, heard_rate)):
     print(name)
     display(Audio(signal, rate=at, normalize=False))

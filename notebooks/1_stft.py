@@ -28,8 +28,10 @@ from wavegen.codec import STFT, snr_db
 FAST = bool(os.environ.get("WAVEGEN_FAST"))  # the test suite is in a hurry
 root = next(p for p in (Path.cwd(), *Path.cwd().parents) if (p / "recordings").is_dir())
 path = listing.list_audio([root / "recordings"]).files[-1]  # put your own here
-sound, rate = audio.read(path, sample_rate=22050, channels=2)
-sound = sound[:, : round((2.0 if FAST else 8.0) * rate)]
+rate = 22050
+sound = next(
+    audio.blocks(path, sample_rate=rate, channels=2, block_frames=(2 if FAST else 8) * rate)
+)
 n_fft, hop = 1024, 512  # what the preset `small` has: 46 ms, and a new frame every 23 ms
 stft = STFT(n_fft, hop, channels=2)
 

@@ -16,19 +16,32 @@
 # It trains a tiny one for three minutes. Notebooks 4 and 5 use the same run; a second time it is there already.
 
 # %%
+import functools
 import os
 import time
 from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow has much to say at its start
 
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Audio, display
 
-from wavegen import audio, checkpoint, cli, config, listing, models, plots
+from wavegen import (
+    audio,
+    backend,
+    checkpoint,
+    cli,
+    config,
+    engines,
+    listing,
+    models,
+    plots,
+    streaming,
+)
 from wavegen.chance import uniforms
 from wavegen.codec import codec_of
-from wavegen.engines import make
 from wavegen.models import heads
 from wavegen.sampling import Sampler
 
@@ -58,7 +71,7 @@ for layer in range(len(dilations), 0, -1):
     axis.plot(sorted(reached), [layer] * len(reached), "o", color="tab:blue", markersize=4)
     reached = below
 axis.plot(sorted(reached), [0] * len(reached), "o", color="tab:orange", markersize=5)
-axis.set(xlabel="samples ago", ylabel="layer", yticks=range(5))
+axis.set(xlabel="sample, 0 is now", ylabel="layer", yticks=range(5))
 plt.show()
 print(f"{len(reached)} samples reach one output: 1 + {' + '.join(map(str, dilations))}")
 
@@ -116,36 +129,29 @@ pasts, _ = plain.initial_state(1)
 print("kept of the past, layer by layer:", [past.shape[1] for past in pasts])
 
 # %% [markdown]
-# What that is worth: a second of sound the hard way, hearing the whole field for every sample; with cached
-# convolutions in Keras; and by the compiled engine that `wavegen sample` draws with.
+# What that is worth: a second of sound the hard way, hearing the whole field for every sample; with the same
+# step and its state; and by the compiled engine that `wavegen sample` draws with. All three draw from the same network.
+
 
 # %%
-file = checkpoint.read_model(checkpoint.find_model(runs / "wavenet"))
-model, rate = models.load(file), file.config.sample_rate
-reach = file.config.receptive_field
-noise = uniforms(0, 0, 0, 256 if FAST else 4000, (1,))[None]
-silence = np.full((1, reach, 1), 32768, "int32")
-
-
 def seconds_for_one(draw, samples):
-    draw()  # compiled, the first time
+    draw()  # the first time it is compiled
     began = time.perf_counter()
     draw()
-    return (time.perf_counter() - began) / samples * rate
+    return (time.perf_counter() - began) / samples * 16000
 
 
-def the_hard_way():
-    for _ in range(20):
-        model.draw(model(silence)[:, -1:], noise[:, :1])
-
-
-times = {"the whole field again": seconds_for_one(the_hard_way, 20)}
+hear = backend.compiled(streaming.pure(plain), streaming.parameters(plain))
+silence, blank = np.full((1, field, 1), 32768, "int32"), plain.initial_state(1)
+noise = uniforms(seed=0, variation=0, start=0, frames=256 if FAST else 8000, shape=(1,))[None]
+took = {"the whole field again": seconds_for_one(lambda: hear(silence, blank), 1)}
 for name, label in (("reference", "cached, Keras on XLA"), ("numba", "cached, compiled engine")):
-    engine = make(file, name)
+    engine = engines.make(plain, name)
     session = engine.prime(silence)
-    times[label] = seconds_for_one(lambda e=engine, s=session: e.draw(s, noise), noise.shape[1])
-for label, seconds in times.items():
-    print(f"{label:26} {seconds:9.3f} s for a second of sound")
+    draw = functools.partial(engine.draw, session, noise, temperature=1.0, top_p=1.0)
+    took[label] = seconds_for_one(draw, noise.shape[1])
+for label, seconds in took.items():
+    print(f"{label:26} {seconds:8.3f} s for a second of sound")
 
 # %% [markdown]
 # ## Drawing one sample
@@ -156,10 +162,22 @@ for label, seconds in times.items():
 # right. Chance is handed in, so the same number gives the same sample.
 
 # %%
+file = checkpoint.read_model(checkpoint.find_model(runs / "wavenet"))
+model, engine, rate = models.load(file), engines.make(file), file.config.sample_rate
 path = listing.list_audio([recordings]).files[-1]  # put your own here
-sound, _ = audio.read(path, sample_rate=rate, channels=file.config.channels)
-start = min(4 * rate, sound.shape[1] // 2)
+sound = next(
+    audio.blocks(path, sample_rate=rate, channels=file.config.channels, block_frames=10 * rate)
+)
 music = codec_of(file.config).encode(sound)[None]  # int32 (1, samples, channels)
+
+# Stop where the last 50 ms were the least surprising, of all that is not soft: while something rings.
+nats, window = (
+    engine.log_prob(music[0]).mean(axis=1),
+    np.ones(round(0.05 * rate)) / round(0.05 * rate),
+)
+calm = np.convolve(nats, window, "valid")[2 * rate : -rate // 2]
+level = np.convolve(np.square(sound[0, 1:]), window, "valid")[2 * rate : -rate // 2]
+start = 2 * rate + len(window) + int(np.argmax(np.where(level >= np.median(level), calm, -np.inf)))
 y, _ = model.step(music[:, :start], model.initial_state(1))
 parts = heads.mixture(*model.last_layer(y[:, -1:], 0, None))
 weights, means, scales = (np.asarray(part)[0, 0] for part in parts)
@@ -194,7 +212,6 @@ plt.show()
 # agree with the music, then they go their own ways.
 
 # %%
-engine = make(file)
 session = engine.prime(music[:, :start])
 count = round(0.02 * rate)  # 20 ms
 figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")

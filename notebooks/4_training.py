@@ -18,11 +18,13 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow has much to say at its start
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Audio, display
 
 from wavegen import audio, checkpoint, cli, dataset, likeness, plots
+from wavegen.cli.report import parting
 from wavegen.nearest import nearest_seconds
 from wavegen.sampling import Sampler
 
@@ -54,12 +56,14 @@ print(next(row["verdict"] for row in reversed(rows) if row.get("event") == "vali
 # %% [markdown]
 # ## Early and late
 #
-# The same two seconds of music, then what the model made of them after so many steps. First comes the
-# music itself, as it really goes on. Listen before you look.
+# The same two seconds of music (fewer if the held-out part is short), then what the model made of them
+# after so many steps. First comes the music itself, as far as it goes. Listen before you look.
 
 # %%
 music, rate = audio.read(run.samples / "music.wav")
 steps = sorted(run.samples.glob("step-*.wav"))
+ends = parting(steps[-1], run.samples / "music.wav")  # seconds at which the seed does
+split = round(ends * rate)
 listened = {"the music": music}
 for path in steps:
     listened[f"after {int(path.stem.split('-')[1])} steps"] = audio.read(path)[0]
@@ -75,7 +79,7 @@ figure, axes = plt.subplots(
     len(shown), 1, figsize=(10, 2 * len(shown)), sharex=True, layout="constrained"
 )
 for axis, name in zip(axes, shown, strict=True):
-    image = plots.spectrogram(axis, listened[name], rate, split=2.0, title=name)
+    image = plots.spectrogram(axis, listened[name], rate, split=ends, title=name)
 axes[-1].set_xlabel("s")
 figure.colorbar(image, ax=axes, format="%+.0f dB")
 plt.show()
@@ -89,7 +93,6 @@ plt.show()
 # a guard, so look for how these settle rather than for a miracle.
 
 # %%
-split = round(2.0 * rate)
 own = likeness.measure(music, rate)
 print(f"{'':20}{'level dB':>9}{'flux':>7}{'motion':>8}{'spread':>8}")
 for name, sound in listened.items():
@@ -115,7 +118,7 @@ takes = sampler.generate(seed, seconds, count=2, rng_seed=1)
 figure, axes = plt.subplots(2, 1, figsize=(10, 5), sharex=True, layout="constrained")
 for axis, take in zip(axes, takes, strict=True):
     whole = np.concatenate([seed, take], axis=1)
-    image = plots.spectrogram(axis, whole, rate, split=2.0)
+    image = plots.spectrogram(axis, whole, rate, split=ends)
     display(Audio(whole, rate=rate, normalize=False))
 axes[-1].set_xlabel("s")
 figure.colorbar(image, ax=axes, format="%+.0f dB")
