@@ -70,8 +70,8 @@ WAY = [
     ("encode: levels or frames", "codec"),
     ("prime: one long step", "engines"),
     ("draw: many short steps,\nfrom chance and state", "engines"),
-    ("keep what is like the music", "take"),
     ("decode", "codec"),
+    ("keep what is like the music", "take"),
     ("write, block by block", "audio"),
     ("generated/seed-...wav", ""),
 ]
