@@ -54,8 +54,8 @@ axes[-1, 0].set_xlabel("time")
 plt.show()
 
 # %% [markdown]
-# The same, ever closer: two seconds, fifty milliseconds, two milliseconds. At the closest every dot is
-# a sample, and that is what a WaveNet draws, one after the other.
+# The same, ever closer: two seconds, fifty milliseconds, two milliseconds. At the closest every dot
+# is a sample, and that is what a WaveNet draws, one after the other.
 
 # %%
 path = files[-1]  # put the one you want here: recordings / "mine.wav"
@@ -75,14 +75,14 @@ plt.show()
 display(Audio(sound, rate=rate, normalize=False))
 
 # %% [markdown]
-# `normalize=False` matters: without it a player brings every sound to the same level, and a model that
-# plays too softly goes unnoticed.
+# `normalize=False` matters: without it a player brings every sound to the same level, and a model
+# that plays too softly goes unnoticed.
 #
 # ## The spectrogram
 #
-# Which tones sound when: time runs to the right, pitch upwards, an octave is everywhere as high, bright
-# is loud. Every spectrogram of wavegen has this one scale from -100 to -20 dB, so that two pictures
-# can be compared.
+# Which tones sound when: time runs to the right, pitch upwards, an octave is everywhere as high,
+# bright is loud. Every spectrogram of wavegen has this one scale from -100 to -20 dB, so that two
+# pictures can be compared.
 
 # %%
 figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")
@@ -94,8 +94,8 @@ plt.show()
 # %% [markdown]
 # ## Mel bands
 #
-# The ear tells low tones apart better than high ones. Mel bands are narrow below and wide above,
-# as it hears; wavegen compares what a model plays with your music in such bands. A model that is right
+# The ear tells low tones apart better than high ones. Mel bands are narrow below and wide above, as
+# it hears; wavegen compares what a model plays with your music in such bands. A model that is right
 # in them may still be wrong in every single sample, and sound right.
 
 # %%
@@ -119,9 +119,9 @@ plt.show()
 # %% [markdown]
 # ## What a model hears
 #
-# First, its sample rate. `small` takes your music at 16 kHz in mono: nothing above 8 kHz is left, and
-# what a model never hears it cannot play. `--preset fullband` keeps all of it and takes about three
-# times as long. Is the difference worth it in your music? Listen.
+# First, its sample rate. `small` takes your music at 16 kHz in mono: nothing above 8 kHz is left,
+# and what a model never hears it cannot play. `--preset fullband` keeps all of it and takes about
+# three times as long. Is the difference worth it in your music? Listen.
 
 # %%
 heard_rate = 16000
@@ -159,8 +159,9 @@ plt.show()
 
 # %% [markdown]
 # How often each level occurs is the least that a model can know of your music, and the first of the
-# baselines that notebook 5 holds it against. Two humps are usual: samples near zero are the commonest, but
-# there the levels of mu-law lie so close that each of them gets few. A spike at 128 is digital silence.
+# baselines that notebook 5 holds it against. Two humps are usual: samples near zero are the
+# commonest, but there the levels of mu-law lie so close that each of them gets few. A spike at 128
+# is digital silence.
 
 # %%
 figure, axis = plt.subplots(figsize=(10, 3), layout="constrained")
@@ -175,8 +176,8 @@ plt.show()
 # ## What wavegen says of them
 #
 # `check` measures what you have just looked at, for all files at once: level, clipping, silence,
-# how far up they go, which are the same, what training would leave out and what to expect of so much sound.
-# In a terminal that is `python -m wavegen check`.
+# how far up they go, which are the same, what training would leave out and what to expect of so
+# much sound. In a terminal that is `python -m wavegen check`.
 
 # %%
 assert cli.main(["check", str(recordings), "--quiet"]) == 0

@@ -10,9 +10,9 @@
 # # 1 Frames of a Fourier transform, and the way back
 #
 # The spectral LSTM of wavegen does not see samples. It sees frames: 46 ms of sound at a time, taken
-# apart into tones by a short-time Fourier transform (STFT). It draws frames, too, and they must become
-# sound again. This notebook shows both ways, why nothing is lost on them, and what a frame that
-# nobody ever played sounds like. Nothing is trained; it takes seconds.
+# apart into tones by a short-time Fourier transform (STFT). It draws frames, too, and they must
+# become sound again. This notebook shows both ways, why nothing is lost on them, and what a frame
+# that nobody ever played sounds like. Nothing is trained; it takes seconds.
 
 # %%
 import os
@@ -38,9 +38,9 @@ stft = STFT(n_fft, hop, channels=2)
 # %% [markdown]
 # ## The window
 #
-# A frame is cut out with soft edges, and after the way back it gets the same soft edges once more: what
-# counts is the window's square. Frames overlap by half, and the squares of neighbours add up to
-# exactly one, so adding up all frames gives every sample its full weight.
+# A frame is cut out with soft edges, and after the way back it gets the same soft edges once more:
+# what counts is the window's square. Frames overlap by half, and the squares of neighbours add up
+# to exactly one, so adding up all frames gives every sample its full weight.
 
 # %%
 figure, axis = plt.subplots(figsize=(10, 3), layout="constrained")
@@ -61,8 +61,8 @@ print(f"the sum is off one by {np.abs(total[inner] - 1).max():.1e} at most")
 # ## There and back
 #
 # `encode` gives `(frames, features)`, and a feature is a real or an imaginary part: 2 channels x 2
-# parts x 512 tones. The channels are turned into mid (the sum) and side (the difference) first, because the
-# side is often next to nothing and easy to predict.
+# parts x 512 tones. The channels are turned into mid (the sum) and side (the difference) first,
+# because the side is often next to nothing and easy to predict.
 
 # %%
 frames = stft.encode(sound)
@@ -74,8 +74,9 @@ energy = np.square(frames, dtype=np.float64).sum() / np.square(sound, dtype=np.f
 print(f"energy of the frames over energy of the samples: {energy:.7f}")
 
 # %% [markdown]
-# Nor does it matter in what portions the sound comes. A step takes some samples and a state, and gives frames
-# and the next state: one hop at a time while you play, all at once in training, the same numbers.
+# Nor does it matter in what portions the sound comes. A step takes some samples and a state, and
+# gives frames and the next state: one hop at a time while you play, all at once in training, the
+# same numbers.
 
 # %%
 state, parts = stft.encode_initial(), []
@@ -88,8 +89,8 @@ print("hop by hop differs by", np.abs(one_by_one - frames[: len(one_by_one)]).ma
 # %% [markdown]
 # ## What is in a frame
 #
-# The size of a coefficient says how loud a tone is. For all tones and frames that is a spectrogram, with
-# tones evenly spaced in Hz. The side channel is softer.
+# The size of a coefficient says how loud a tone is. For all tones and frames that is a spectrogram,
+# with tones evenly spaced in Hz. The side channel is softer.
 
 # %%
 parts = frames.reshape(len(frames), 2, 2, n_fft // 2)  # (time, mid/side, real/imaginary, tone)
@@ -111,10 +112,11 @@ figure.colorbar(image, ax=axes, format="%+.0f dB")
 plt.show()
 
 # %% [markdown]
-# Its angle says where in its swing the tone is. A tone goes on swinging from frame to frame; this codec
-# takes out what the middle of each tone's band would turn by. So a tone in the middle stands still, and one beside it
-# turns slowly and steadily. That is what makes it predictable: next angle = this angle + the
-# same turn. Below, one tone exactly on coefficient 20 and one a quarter of the way to the next.
+# Its angle says where in its swing the tone is. A tone goes on swinging from frame to frame; this
+# codec takes out what the middle of each tone's band would turn by. So a tone in the middle stands
+# still, and one beside it turns slowly and steadily. That is what makes it predictable: next angle
+# = this angle + the same turn. Below, one tone exactly on coefficient 20 and one a quarter of the
+# way to the next.
 
 # %%
 t = np.arange(60 * hop) / rate
@@ -167,9 +169,9 @@ plt.show()
 # %% [markdown]
 # ## Frames that nobody played
 #
-# Every sample is told twice, by two frames that overlap, and in music the two agree. Frames that are
-# made up need not: on the way to sound what they disagree on cancels. Frames of pure chance lose half
-# of their energy, and read again they are other frames.
+# Every sample is told twice, by two frames that overlap, and in music the two agree. Frames that
+# are made up need not: on the way to sound what they disagree on cancels. Frames of pure chance
+# lose half of their energy, and read again they are other frames.
 
 # %%
 made_up = rng.standard_normal(frames.shape).astype("float32")
@@ -181,14 +183,14 @@ kept = np.square(again).sum() / np.square(frames).sum()
 print(f"of a recording: {100 * kept:.0f} %")
 
 # %% [markdown]
-# A model that draws each coefficient by chance loses level in the same way, and what it then hears of itself
-# is not what it drew. Notebook 2 shows how wavegen's LSTM gets around it: it decides what kind of
-# frame comes next, and a renderer turns every tone on by the angle it has turned by so far.
+# A model that draws each coefficient by chance loses level in the same way, and what it then hears
+# of itself is not what it drew. Notebook 2 shows how wavegen's LSTM gets around it: it decides what
+# kind of frame comes next, and a renderer turns every tone on by the angle it has turned by so far.
 #
 # ## How long should a frame be?
 #
-# Long frames tell tones apart that lie close together, short ones tell when something begins. No length
-# does both. Here are the first two seconds up to 4 kHz in frames of 12, 46 and 186 ms.
+# Long frames tell tones apart that lie close together, short ones tell when something begins. No
+# length does both. Here are the first two seconds up to 4 kHz in frames of 12, 46 and 186 ms.
 
 # %%
 mono = sound.mean(axis=0, keepdims=True)

@@ -13,10 +13,11 @@
 # their Fourier transform, let an LSTM predict the next frame, minimise the squared error. Its loss
 # falls as it should. Then you let it play, and it hums.
 #
-# This notebook trains that model and wavegen's own on the same recordings, lets both play on from the
-# same four seconds, and looks at what they do. It takes three minutes each on a laptop; more makes the
-# second one better and the first one no less of a hum. What is trained stays in `notebooks/runs/`: run the
-# notebook again, and it goes on from there. What the frames are is in notebook 1.
+# This notebook trains that model and wavegen's own on the same recordings, lets both play on from
+# the same four seconds, and looks at what they do. It takes three minutes each on a laptop; more
+# makes the second one better and the first one no less of a hum. What is trained stays in
+# `notebooks/runs/`: run the notebook again, and it goes on from there. What the frames are is in
+# notebook 1.
 
 # %%
 import os
@@ -37,11 +38,12 @@ recordings, runs = root / "recordings", root / "notebooks" / "runs"  # put your 
 # %% [markdown]
 # ## Train both
 #
-# A *head* is what a network ends in: what it says of the next frame. `--head mse` is the old recipe; it says one
-# frame, the likeliest to be near. The default says what *kind* of frame comes next, by a softmax
-# over 256 typical spectra, the codes, and has a renderer draw the frame of that kind. The lines below are
-# those of `python -m wavegen train`: a score for each head beside its baselines, in nats (1.44 bits)
-# per number of a frame, lower is better. That the first head's verdict is poor is no accident.
+# A *head* is what a network ends in: what it says of the next frame. `--head mse` is the old
+# recipe; it says one frame, the likeliest to be near. The default says what *kind* of frame comes
+# next, by a softmax over 256 typical spectra, the codes, and has a renderer draw the frame of that
+# kind. The lines below are those of `python -m wavegen train`: a score for each head beside its
+# baselines, in nats (1.44 bits) per number of a frame, lower is better. That the first head's
+# verdict is poor is no accident.
 
 # %%
 budget = ["--preset", "tiny", "--steps", "4"] if FAST else ["--preset", "small", "--for", "3m"]
@@ -55,8 +57,8 @@ for head in ("mse", "codes"):
 # ## Let both play on
 #
 # Both hear the same four seconds of a recording that they have learned from. What really follows in
-# it stands beside them. The guard, which would draw again what goes wrong, is off: this is what the models do by
-# themselves.
+# it stands beside them. The guard, which would draw again what goes wrong, is off: this is what the
+# models do by themselves.
 
 # %%
 models = {
@@ -98,9 +100,10 @@ plt.show()
 # %% [markdown]
 # ## Measure
 #
-# Level is RMS under full scale: 6 dB less is half as much. Flux is how much the bands rise from frame to
-# frame, motion how much they change within half a second, spread how far they range over time. A hum
-# has next to none of the last three. Numbers above the music's are no virtue either: noise has a high flux.
+# Level is RMS under full scale: 6 dB less is half as much. Flux is how much the bands rise from
+# frame to frame, motion how much they change within half a second, spread how far they range over
+# time. A hum has next to none of the last three. Numbers above the music's are no virtue either:
+# noise has a high flux.
 
 # %%
 print(f"{'':12}{'level dB':>10}{'flux dB':>10}{'motion dB':>11}{'spread dB':>11}")
@@ -112,12 +115,12 @@ for name, sound in sounds.items():
 # ## Why
 #
 # The frame with the least expected squared error is the mean of all frames that may follow. Phases
-# differ, so they cancel: the mean of many notes is no note. What is left is the little that is sure, and
-# fed back a hundred times a second it is all that remains.
+# differ, so they cancel: the mean of many notes is no note. What is left is the little that is
+# sure, and fed back a hundred times a second it is all that remains.
 #
-# A softmax over kinds of frames has no such mean to fall into: it draws one of them. What it hears of
-# itself is always one of the kinds that it learned from, so it does not drift. And since the kind is
-# relative to the spectrum of late, level and colour stay those of the seed.
+# A softmax over kinds of frames has no such mean to fall into: it draws one of them. What it hears
+# of itself is always one of the kinds that it learned from, so it does not drift. And since the
+# kind is relative to the spectrum of late, level and colour stay those of the seed.
 #
-# What it costs to know more of what follows is the likelihood: `python -m wavegen score FILE -m RUN`
-# compares heads and baselines in nats per coefficient.
+# What it costs to know more of what follows is the likelihood: `python -m wavegen score FILE -m
+# RUN` compares heads and baselines in nats per coefficient.

@@ -9,11 +9,12 @@
 # %% [markdown]
 # # 3 WaveNet: one sample after the other
 #
-# A WaveNet draws sound sample by sample, 16000 a second, each from a probability that hangs on what was
-# heard before. This notebook looks into one: how far back it hears, why it need not compute
+# A WaveNet draws sound sample by sample, 16000 a second, each from a probability that hangs on what
+# was heard before. This notebook looks into one: how far back it hears, why it need not compute
 # everything anew for every sample, and what exactly is drawn.
 #
-# It trains a tiny one for three minutes. Notebooks 4 and 5 use the same run; a second time it is there already.
+# It trains a tiny one for three minutes. Notebooks 4 and 5 use the same run; a second time it is
+# there already.
 
 # %%
 import functools
@@ -55,8 +56,8 @@ assert cli.main([*command, *box]) == 0
 # %% [markdown]
 # ## How far back it hears
 #
-# Each layer looks at two points of the layer below, and the distance between them doubles from layer to layer.
-# So a few layers reach far. These are the paths into one output, for four layers:
+# Each layer looks at two points of the layer below, and the distance between them doubles from
+# layer to layer. So a few layers reach far. These are the paths into one output, for four layers:
 
 # %%
 dilations = [1, 2, 4, 8]
@@ -77,8 +78,8 @@ print(f"{len(reached)} samples reach one output: 1 + {' + '.join(map(str, dilati
 
 # %% [markdown]
 # Does the code do that? Change one sample and see which outputs change. A plain network (without
-# the linear predictor that wavegen's default stands on) must change from that sample on, for as long as its
-# receptive field, and nowhere else: the future must not change the past.
+# the linear predictor that wavegen's default stands on) must change from that sample on, for as
+# long as its receptive field, and nowhere else: the future must not change the past.
 
 # %%
 sizes = dict(cycles=1, residual_channels=16, gate_channels=16, skip_channels=32, post_channels=32)
@@ -105,15 +106,15 @@ print(f"outputs {changed[0]} to {changed[-1]} changed: {changed[-1] - changed[0]
 print(f"the receptive field is {field} samples, {1000 * field / 16000:g} ms at 16 kHz")
 
 # %% [markdown]
-# Sixteen milliseconds are three swings of a low E. That is why wavegen's WaveNet has a linear predictor
-# under it, fitted anew to the last quarter of a second every 256 samples: tones come from there, and the
-# network learns what it cannot know.
+# Sixteen milliseconds are three swings of a low E. That is why wavegen's WaveNet has a linear
+# predictor under it, fitted anew to the last quarter of a second every 256 samples: tones come from
+# there, and the network learns what it cannot know.
 #
 # ## What it remembers
 #
-# To draw the next sample one need not hear the whole receptive field again. Each layer keeps what it
-# has heard last, as many values as its distance: that is the state, a value that `step` takes and
-# gives back. In one go, in blocks, or one by one, the outputs are the same.
+# To draw the next sample one need not hear the whole receptive field again. Each layer keeps what
+# it has heard last, as many values as its distance: that is the state, a value that `step` takes
+# and gives back. In one go, in blocks, or one by one, the outputs are the same.
 
 # %%
 whole = np.asarray(plain(x))
@@ -129,8 +130,9 @@ pasts, _ = plain.initial_state(1)
 print("kept of the past, layer by layer:", [past.shape[1] for past in pasts])
 
 # %% [markdown]
-# What that is worth: a second of sound the hard way, hearing the whole field for every sample; with the same
-# step and its state; and by the compiled engine that `wavegen sample` draws with. All three draw from the same network.
+# What that is worth: a second of sound the hard way, hearing the whole field for every sample; with
+# the same step and its state; and by the compiled engine that `wavegen sample` draws with. All
+# three draw from the same network.
 
 
 # %%
@@ -156,10 +158,10 @@ for label, seconds in took.items():
 # %% [markdown]
 # ## Drawing one sample
 #
-# Let the model hear a recording and stop. What does it expect next? Not a value but a distribution: a
-# mixture of a few bell curves over the 65536 levels of 16 bits. A number between 0 and 1 decides: where it
-# falls among the weights picks a curve, and where in that curve's share says how far to its left or
-# right. Chance is handed in, so the same number gives the same sample.
+# Let the model hear a recording and stop. What does it expect next? Not a value but a distribution:
+# a mixture of a few bell curves over the 65536 levels of 16 bits. A number between 0 and 1 decides:
+# where it falls among the weights picks a curve, and where in that curve's share says how far to
+# its left or right. Chance is handed in, so the same number gives the same sample.
 
 # %%
 file = checkpoint.read_model(checkpoint.find_model(runs / "wavenet"))
@@ -175,9 +177,10 @@ nats, window = (
     engine.log_prob(music[0]).mean(axis=1),
     np.ones(round(0.05 * rate)) / round(0.05 * rate),
 )
-calm = np.convolve(nats, window, "valid")[2 * rate : -rate // 2]
-level = np.convolve(np.square(sound[0, 1:]), window, "valid")[2 * rate : -rate // 2]
-start = 2 * rate + len(window) + int(np.argmax(np.where(level >= np.median(level), calm, -np.inf)))
+far = slice(min(2 * rate, sound.shape[1] // 3), -rate // 2)
+calm = np.convolve(nats, window, "valid")[far]
+level = np.convolve(np.square(sound[0, 1:]), window, "valid")[far]
+start = far.start + len(window) + int(np.argmax(np.where(level >= np.median(level), calm, -np.inf)))
 y, _ = model.step(music[:, :start], model.initial_state(1))
 parts = heads.mixture(*model.last_layer(y[:, -1:], 0, None))
 weights, means, scales = (np.asarray(part)[0, 0] for part in parts)
@@ -194,12 +197,11 @@ axes[0].plot(levels - 32768, share, label="expected")
 axes[0].axvline(music[0, start, 0] - 32768, color="tab:red", label="what the music did")
 axes[0].set(ylabel="probability")
 axes[0].legend(loc="upper right")
+edges = np.arange(first, last, max(1, (last - first) // 60)) - 32768
 for temperature in (0.5, 1.0):
     drawn = np.asarray(heads.draw_mixture(parts, chance, temperature, 1.0))[0] - 32768
-    axes[1].hist(
-        drawn, bins=80, range=(first - 32768, last - 32768), histtype="step",
-        label=f"2000 draws at temperature {temperature}",
-    )  # fmt: skip
+    label = f"2000 draws at temperature {temperature}"
+    axes[1].hist(drawn, bins=edges, histtype="step", label=label)
 axes[1].set(xlabel="level, 0 is silence, 32768 full scale", ylabel="how often")
 axes[1].legend(loc="upper right")
 plt.show()
@@ -207,8 +209,8 @@ plt.show()
 # %% [markdown]
 # ## Sample by sample
 #
-# The drawn sample is heard like any other, and the next one is drawn. What was heard of the music is a
-# value: here it is answered eight times, with eight sequences of numbers. At first all answers
+# The drawn sample is heard like any other, and the next one is drawn. What was heard of the music
+# is a value: here it is answered eight times, with eight sequences of numbers. At first all answers
 # agree with the music, then they go their own ways.
 
 # %%
@@ -231,11 +233,12 @@ plt.show()
 # %% [markdown]
 # ## Temperature, and a watchful ear
 #
-# For seconds on end that is not enough: a model that feeds on its own samples wanders off, sooner after three
-# minutes of training than after thirty. Cooler (a temperature below 1) it falls into drones or silence,
-# hotter it turns to noise. So `wavegen sample` listens while it draws: of several ways to go on for
-# a quarter of a second it keeps the one most like moments of your recordings, holds the level, and draws again what
-# runs away. Here is the model left alone at three temperatures, then with that ear.
+# For seconds on end that is not enough: a model that feeds on its own samples wanders off, sooner
+# after three minutes of training than after thirty. Cooler (a temperature below 1) it falls into
+# drones or silence, hotter it turns to noise. So `wavegen sample` listens while it draws: of
+# several ways to go on for a quarter of a second it keeps the one most like moments of your
+# recordings, holds the level, and draws again what runs away. Here is the model left alone at three
+# temperatures, then with that ear.
 
 # %%
 seed, seconds = sound[:, max(0, start - 2 * rate) : start], 1.0 if FAST else 8.0
@@ -256,5 +259,5 @@ figure.colorbar(image, ax=axes, format="%+.0f dB")
 plt.show()
 
 # %% [markdown]
-# The rest is size and time: `python -m wavegen train --preset small --for 45m` hears 128 ms back and has
-# thirteen times as many weights.
+# The rest is size and time: `python -m wavegen train --preset small --for 45m` hears 128 ms back
+# and has thirteen times as many weights.

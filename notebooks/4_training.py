@@ -9,10 +9,11 @@
 # %% [markdown]
 # # 4 Listen across training
 #
-# A falling loss is not music. So `train` stops now and then, early often and later more rarely, lets the
-# model go on from one and the same held-out moment, and keeps what it played in `runs/NAME/samples/`.
-# This notebook listens to a whole run that way: what comes first, what comes later, and when more
-# training stops helping. It uses the run of notebook 3, or trains it: three minutes.
+# A falling loss is not music. So `train` stops now and then, early often and later more rarely,
+# lets the model go on from one and the same held-out moment, and keeps what it played in
+# `runs/NAME/samples/`. This notebook listens to a whole run that way: what comes first, what comes
+# later, and when more training stops helping. It uses the run of notebook 3, or trains it: three
+# minutes.
 
 # %%
 import os
@@ -39,9 +40,10 @@ run = checkpoint.Run.open(runs / "wavenet", create=False)  # any run of your own
 # %% [markdown]
 # ## What the log says
 #
-# Above, the loss of every step, and below, the cost on the part of each recording that training never
-# hears, beside two baselines. The second curve is the one to trust. Where it goes flat, more time brings
-# little; where it rises while the first still falls, the model learns your recordings by heart.
+# Above, the loss of every step, and below, the cost on the part of each recording that training
+# never hears, beside two baselines. The second curve is the one to trust. Where it goes flat, more
+# time brings little; where it rises while the first still falls, the model learns your recordings
+# by heart.
 
 # %%
 rows = run.rows()
@@ -56,8 +58,8 @@ print(next(row["verdict"] for row in reversed(rows) if row.get("event") == "vali
 # %% [markdown]
 # ## Early and late
 #
-# The same two seconds of music (fewer if the held-out part is short), then what the model made of them
-# after so many steps. First comes the music itself, as far as it goes. Listen before you look.
+# The same two seconds of music (fewer if the held-out part is short), then what the model made of
+# them after so many steps. First comes the music itself, as far as it goes. Listen before you look.
 
 # %%
 music, rate = audio.read(run.samples / "music.wav")
@@ -87,10 +89,10 @@ plt.show()
 # %% [markdown]
 # ## In numbers
 #
-# How unlike the music is what follows the seed? Level in dB, the others as ratios to the music's: flux
-# is how restless the bands are, motion how much they change within half a second, spread how far they range. 1 is
-# alike. A wavegen model is not blank before its first step: it stands on a linear predictor and on
-# a guard, so look for how these settle rather than for a miracle.
+# How unlike the music is what follows the seed? Level in dB, the others as ratios to the music's:
+# flux is how restless the bands are, motion how much they change within half a second, spread how
+# far they range. 1 is alike. A wavegen model is not blank before its first step: it stands on a
+# linear predictor and on a guard, so look for how these settle rather than for a miracle.
 
 # %%
 own = likeness.measure(music, rate)
@@ -108,7 +110,8 @@ for name, sound in listened.items():
 # %% [markdown]
 # ## Longer, and again
 #
-# Four seconds are soon over. Here the best weights of the run play on for longer, twice, with other chance.
+# Four seconds are soon over. Here the best weights of the run play on for longer, twice, with other
+# chance.
 
 # %%
 file = checkpoint.read_model(run.model_path)
@@ -127,8 +130,9 @@ plt.show()
 # %% [markdown]
 # ## Is it a copy?
 #
-# For each second that was drawn, the most similar second of all recordings. 1 is a copy, whatever its
-# level. What held-out music itself reaches against the training part says what is usual: music repeats itself.
+# For each second that was drawn, the most similar second of all recordings. 1 is a copy, whatever
+# its level. What held-out music itself reaches against the training part says what is usual: music
+# repeats itself.
 
 # %%
 data = dataset.load(
@@ -142,5 +146,5 @@ for name, sounds in (("drawn", takes), ("held-out music", held_out)):
         print(f"{name:16} {np.mean(found):.2f} on the average, {max(found):.2f} at most")
 
 # %% [markdown]
-# For all of this as one page to click through: `python -m wavegen report RUN`. For more of the same run, give its
-# command a longer `--for`: it goes on where it stopped.
+# For all of this as one page to click through: `python -m wavegen report RUN`. For more of the same
+# run, give its command a longer `--for`: it goes on where it stopped.

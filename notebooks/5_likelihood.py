@@ -52,10 +52,10 @@ print(data.summary())
 # - **linear predictor**: the next sample as a weighted sum of the last 32, with one spread for all
 #   or one that follows how wrong it was of late.
 #
-# The last is hard to beat: it knows timbre. A WaveNet of wavegen stands on a linear predictor of its own, which
-# follows the sound; so there is one more yardstick, the most honest of all: the same model **before its first
-# step**. Only what lies between the blue bars was learned. Black lines are 95 % intervals; the
-# sound is the end of each recording, which training never heard.
+# The last is hard to beat: it knows timbre. A WaveNet of wavegen stands on a linear predictor of
+# its own, which follows the sound; so there is one more yardstick, the most honest of all: the same
+# model **before its first step**. Only what lies between the blue bars was learned. Black lines are
+# 95 % intervals; the sound is the end of each recording, which training never heard.
 
 # %%
 engine, codec = make(file), codec_of(file.config)
@@ -92,6 +92,7 @@ model, baselines = part("heldout")
 blank_cost = {"model before its first step": model.pop("model before its first step")}
 scores = scoring.table(model, baselines | blank_cost, block=yardsticks.block, unit=yardsticks.unit)
 figure, axis = plt.subplots(figsize=(10, 3.5), layout="constrained")
+scores = [*scores[1:], scores[0]]  # the model's below those of the baselines
 for place, one in enumerate(scores):
     low, high = (max(0.0, edge) if np.isfinite(edge) else one.mean for edge in (one.low, one.high))
     axis.barh(place, one.mean, color="tab:blue" if "model" in one.name else "0.7")
@@ -108,8 +109,8 @@ print(f"learned since the first step: {mean:.2f} bits per sample ({low:.2f} .. {
 # %% [markdown]
 # ## Held out, or learned by heart?
 #
-# The same model on sound that it was trained on. If that costs much less, it has begun to learn your recordings by
-# heart: stop, or record more.
+# The same model on sound that it was trained on. If that costs much less, it has begun to learn
+# your recordings by heart: stop, or record more.
 
 # %%
 heard, _ = part("train")
@@ -118,13 +119,13 @@ for name, costs in (("trained on", heard), ("held out", model)):
     print(f"{name:12} {mean:.3f} bits per sample  ({low:.3f} .. {high:.3f})")
 
 # %% [markdown]
-# That is of the beginnings of the recordings against their ends, which may be of another kind: a fade-out costs
-# less than a chord. Compare runs on the same sound.
+# That is of the beginnings of the recordings against their ends, which may be of another kind: a
+# fade-out costs less than a chord. Compare runs on the same sound.
 #
 # ## Surprise
 #
-# A mean hides where the bits go. Below each spectrogram is what every 50 ms cost: peaks where a note
-# begins, for nothing before it says so, and valleys while it rings. The red line is the best
+# A mean hides where the bits go. Below each spectrogram is what every 50 ms cost: peaks where a
+# note begins, for nothing before it says so, and valleys while it rings. The red line is the best
 # baseline's. Where the two lie apart is what the network has learned.
 
 # %%
@@ -169,11 +170,11 @@ picture({data.recordings[number].path.name + ", held out": signal})
 # %% [markdown]
 # ## Likely is not good
 #
-# Does that make likelihood a judge of what is drawn? No. Here it judges the held-out music, what the model makes of
-# it, and three sounds that nobody wants. Cheapest of all is silence, then the drone; a cool drawing costs
-# less than the music. What the model draws at temperature 1 costs about as much as it expects of music,
-# if it knows it well. So wavegen scores models on held-out music only, and judges what is drawn by
-# other means: `benchmarks/quality.py`, and your ears.
+# Does that make likelihood a judge of what is drawn? No. Here it judges the held-out music, what
+# the model makes of it, and three sounds that nobody wants. Cheapest of all is silence, then the
+# drone; a cool drawing costs less than the music. What the model draws at temperature 1 costs about
+# as much as it expects of music, if it knows it well. So wavegen scores models on held-out music
+# only, and judges what is drawn by other means: `benchmarks/quality.py`, and your ears.
 
 # %%
 half = signal.shape[1] // 2
@@ -199,6 +200,7 @@ for name, sound in sounds.items():
 picture({name: sounds[name] for name in list(sounds)[:4]})
 
 # %% [markdown]
-# In a terminal: `python -m wavegen score FILE -m RUN` prints the table and the sentence for any sound, and
-# `python -m wavegen report RUN` draws the ribbons under everything that a run has played. A spectral LSTM
-# is scored in nats per coefficient, not in bits per sample: the two do not compare.
+# In a terminal: `python -m wavegen score FILE -m RUN` prints the table and the sentence for any
+# sound, and `python -m wavegen report RUN` draws the ribbons under everything that a run has
+# played. A spectral LSTM is scored in nats per coefficient, not in bits per sample: the two do not
+# compare.
