@@ -238,7 +238,7 @@ plt.show()
 # drones or silence, hotter it turns to noise. So `wavegen sample` listens while it draws: of
 # several ways to go on for a quarter of a second it keeps the one most like moments of your
 # recordings, holds the level, and draws again what runs away. Here is the model left alone at three
-# temperatures, then with that ear.
+# temperatures, then with that ear. Turn your speakers down first.
 
 # %%
 seed, seconds = sound[:, max(0, start - 2 * rate) : start], 1.0 if FAST else 8.0
