@@ -15,6 +15,7 @@ from wavegen.cli.parse import overrides
 from wavegen.config import DUET, PARTS
 from wavegen.draft import check_folder
 from wavegen.duet import join
+from wavegen.errors import CheckpointError, shown
 
 COMPOSING = 0.4  # of the time, the composer's share
 
@@ -23,6 +24,16 @@ def is_meant(folder: Path, arguments: argparse.Namespace) -> bool:
     """Returns whether a duet is to be trained: it is asked for, or the run is one already."""
     there = any((folder / part).is_dir() for part in PARTS)
     return arguments.arch == DUET or (arguments.arch is None and there)
+
+
+def refuse_one(folder: Path, arguments: argparse.Namespace) -> None:
+    """Raises CheckpointError where a single model would take the place of a duet's file."""
+    there = any((folder / part).is_dir() for part in PARTS)
+    if there and not arguments.fresh:
+        raise CheckpointError(
+            f"{shown(folder)}: this run trains a duet, not a {arguments.arch}; use another --name "
+            "or --fresh"
+        )
 
 
 def run(folder: Path, arguments: argparse.Namespace, console: Console) -> int:

@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if duet.is_meant(folder, arguments):
         return duet.run(folder, arguments, console)
     family = config.family_name(arguments.arch or "wavenet")
+    duet.refuse_one(folder, arguments)
     if arguments.dry_run:
         asked = wanted(arguments, family, None)
         with tempfile.TemporaryDirectory() as scratch:
