@@ -200,7 +200,7 @@ def losses(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     if not steps:
         return
     at, loss = np.array(steps, float).T
-    axes.plot(at, loss, color="0.75", linewidth=0.8)
+    axes.plot(at, loss, color="0.5", alpha=0.5, linewidth=0.8)
     width = max(1, len(loss) // 50)
     smooth = np.convolve(loss, np.full(width, 1 / width), "valid")
     axes.plot(at[width - 1 :], smooth, color="tab:blue")
