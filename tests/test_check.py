@@ -132,6 +132,7 @@ def test_the_report_in_words(crowd, capsys):
     assert run(crowd) == 0
     out = capsys.readouterr().out
     assert "10 of 18 files usable" in out and "7 skipped" in out and "1 duplicate left out" in out
+    assert "\ngood.wav " in out and "\nmore/dull.wav " in out  # the table names no folder twice
     assert "dropped: " in out and "page.wav: not a WAV file" in out
     assert "what to expect of so much: the timbre" in out
     assert f"try: python -m wavegen train {crowd} --for 20m" in out

@@ -14,7 +14,9 @@ from conftest import make_model, tune
 
 from wavegen import audio, cli, recipe
 from wavegen.cli.compiling import show_compiling
-from wavegen.cli.parse import duration, parser
+from wavegen.cli.display import Console
+from wavegen.cli.parse import COMMANDS, duration, parser
+from wavegen.sampling import Sampler
 
 TINY = ["--preset", "tiny", "--sample-rate", "8000", "--sample-seconds", "0.3"]
 SMALLER = ["--layers-per-cycle", "4", "--residual-channels", "8", "--gate-channels", "8"]
@@ -41,6 +43,7 @@ def test_train_sample_score_runs_info(place, capsys):
     assert run("train", "--name", "a", "--steps", 3, *FAST) == 0
     out, err = capsys.readouterr()
     assert out.strip() == "runs/a/model.safetensors"
+    assert "not trained yet: this is what it starts from" in err
     assert "2 recordings" in err and "held out" in err and "listen: runs/a/samples/step" in err
     assert (place / "runs/a/samples/music.wav").exists()
 
@@ -310,6 +313,59 @@ def test_a_seed_is_never_overwritten(place, capsys):
     assert "overwrite the seed" in capsys.readouterr().err
     assert (place / "my seed é.wav").read_bytes() == before
     assert run(*command[:-1], "{nonsense}") == 2
+
+
+def test_a_seed_is_continued_from_its_last_sound(untrained, capsys):
+    seed = np.concatenate([tune(1.0, 8000), np.zeros((1, 20000), "float32")], axis=1)
+    audio.write("song.wav", seed, 8000)
+    assert run("sample", "song.wav", "-t", "0.5", "--seed", "3", "--prime", "0.5") == 0
+    out, err = capsys.readouterr()
+    assert "song.wav: its last 2.5 s are silent" in err and "model continues silence" not in err
+    made = recipe.read(out.strip())
+    assert made.position == 8000
+    drawn = audio.read(out.strip())[0]
+    assert np.abs(drawn[0, :4000] - seed[0, 4000:8000]).max() < 1e-3
+    assert run("again", out.strip()) == 0
+    assert "bit for bit: all of it" in capsys.readouterr().err
+
+
+def test_a_guard_that_works_often_says_so_once(untrained, capsys, monkeypatch):
+    plain = Sampler.stream
+
+    def stream(self, *arguments, tell, **options):
+        for second in (0.1, 0.25, 0.4):
+            tell(1, second, "runaway")
+        tell(0, 0.2, "dead air")
+        return plain(self, *arguments, tell=tell, **options)
+
+    monkeypatch.setattr(Sampler, "stream", stream)
+    command = ["sample", "my seed é.wav", "-t", "0.2", "-n", "2", "--no-report"]
+    assert run(*command, "--filename", "v{variation}") == 0
+    said = [line for line in capsys.readouterr().err.split("\n") if "drawn again" in line]
+    assert said == [
+        "generated/v1.wav: runaway at 0.1 s, drawn again",
+        "generated/v0.wav: dead air at 0.2 s, drawn again",
+        "generated/v1.wav: drawn again 3 times, last at 0.4 s",
+    ]
+
+
+def test_without_a_command_there_is_help(capsys):
+    assert run() == 2
+    err = capsys.readouterr().err
+    assert all(f"\n    {name} " in err for name in COMMANDS) and "error" not in err
+    assert run("chek") == 2
+    assert "'chek' is no command (did you mean check?)" in capsys.readouterr().err
+
+
+def test_tables_in_a_file_fold_no_words_and_lean_numbers_right(capsys):
+    rows = [["a", "7", "7.1 .. 7.4", "12 s", "1.2 better " * 20], ["b", "-", "10.5", "0:15", "x"]]
+    Console().table(["name", "n", "range", "length", "verdict"], rows, to_stdout=True)
+    head, one, two = (line.rstrip() for line in capsys.readouterr().out.rstrip().split("\n"))
+    assert one.endswith("1.2 better") and head.endswith("verdict") and two.endswith("x")
+    assert two.index("x") == one.index("1.2 better") == head.index("verdict")
+    assert one.index("12 s") + 4 == two.index("0:15") + 4 == head.index("length") + 6
+    Console().table(["", ""], [["a", "b"]], to_stdout=True)
+    assert capsys.readouterr().out.rstrip() == "a  b"
 
 
 def test_dry_run_keeps_nothing(place, capsys):

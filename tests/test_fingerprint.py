@@ -39,6 +39,7 @@ CHANGES = {
     "offset": lambda sound: (sound + 0.2, NATIVE),
     "mp3": lambda sound: (as_mp3(sound), NATIVE),
     "clipped": lambda sound: (np.clip(4 * sound, -1, 1), NATIVE),
+    "faint": lambda sound: (np.rint(327.68 * sound) / 32768, NATIVE),  # 40 dB lower, in 16 bits
     "noisy": lambda sound: (
         sound + 0.02 * sound.std() * np.random.default_rng(1).standard_normal(sound.shape),
         NATIVE,
@@ -52,6 +53,15 @@ def test_the_same_performance_is_found_again(performance, change):
     (match,) = matches([fingerprint(performance), fingerprint(sound, rate)])
     assert (match.first, match.second) == (0, 1)
     assert match.share > 0.8 and abs(match.shift) < 0.1
+
+
+@pytest.mark.parametrize("signs", [(1, -1), (-1, 1), (-1, -1)])
+def test_an_inverted_channel_hides_nothing_however_wide_the_stereo(signs):
+    wide = np.concatenate([tune(8.0, NATIVE, seed=5), tune(8.0, NATIVE, seed=6)])
+    assert abs(np.corrcoef(wide)[0, 1]) < 0.5
+    turned = (wide * np.array(signs)[:, None])[:, round(2.1 * NATIVE) :]
+    (match,) = matches([fingerprint(wide), fingerprint(turned)])
+    assert match.share > 0.8 and match.shift == pytest.approx(2.1, abs=2 * HOP / RATE)
 
 
 def test_a_cut_is_found_where_it_is(performance):

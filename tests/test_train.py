@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +110,21 @@ def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
     assert step > 0 and run.load_state()[1]["seconds"] >= 20.0
     _, outcome = fit(run.folder, data, model_config, given, seconds=20.0)
     assert outcome == "finished" and run.load_state()[1]["step"] == step
+
+
+@pytest.mark.parametrize("spent", [0.0, 14.0, 30.0])
+@pytest.mark.parametrize("started", [0.0, 100.0])
+def test_a_slow_start_leaves_half_of_the_rest_of_the_box(spent, started):
+    began = time.monotonic() - started
+    session = SimpleNamespace(plan=Plan(seconds=20.0), spent=spent, began=began)
+    train.Session.spare(session)
+    counted = time.monotonic() - session.began
+    assert counted == pytest.approx(min(started, max(20.0 - spent, 0.0) / 2), abs=0.5)
+    assert session.spent == spent
+    session.plan = Plan(steps=3)  # no time to share
+    session.began = began
+    train.Session.spare(session)
+    assert session.began == began
 
 
 def test_another_model_is_refused_field_by_field(recordings, tmp_path):

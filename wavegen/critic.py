@@ -26,6 +26,7 @@ class Sound:
     Attributes:
         path: of the file.
         caption: how it was made.
+        title: what it is called; "" is the name of the file.
         split: seconds at which a seed ends and the drawn part begins; 0 where all is drawn.
         choosable: whether it may be kept or discarded.
     """
@@ -34,6 +35,7 @@ class Sound:
     caption: str = ""
     split: float = 0.0
     choosable: bool = True
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ class Critic:
         signal, _ = audio.read(sound.path, sample_rate=rate, channels=self.config.channels)
         frames = heldout.frames_of(codec_of(self.config), np.pad(signal, ((0, 0), (0, hop))))
         plain = self.yardsticks or heldout.Yardsticks(self.config, None)
+        # A frame that hears beyond the end hears a jump into silence that is not in the sound.
         costs = plain.cost(heldout.nats(self.engine, self.config, frames))[
-            : max(1, signal.shape[1] // hop)
+            : max(1, signal.shape[1] // hop - 1)
         ]
-        count = max(1, min(len(costs), round(signal.shape[1] / rate / MOMENT_SECONDS)))
-        moments = np.array([part.mean() for part in np.array_split(costs, count)])
+        filled = np.append(costs, costs[-1:])
+        count = max(1, min(len(filled), round(signal.shape[1] / rate / MOMENT_SECONDS)))
+        moments = np.array([part.mean() for part in np.array_split(filled, count)])
         first = min(round(sound.split * rate) // hop, len(costs) - 1)  # of the drawn part
         others = self.yardsticks.values(frames) if self.yardsticks else {}
         own = {"model": costs[first:]}

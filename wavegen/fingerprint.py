@@ -18,7 +18,6 @@ RATE = 5500  # Hz
 FRAME = 2048  # samples: 0.37 s
 HOP = 128  # samples: 23 ms
 BANDS_HZ = np.geomspace(300, 2000, 34)  # edges of 33 bands
-OPPOSED = -0.5  # correlation of two channels from which on their difference is listened to
 FAINT = 1e-9  # mean power of a frame below which its bits are chance
 COMMON = 24  # a value found more often than this tells nothing
 VOTES = 4  # frames that must agree before two recordings are compared
@@ -37,30 +36,40 @@ class Fingerprinter:
         Args:
             sample_rate: Hz.
         """
-        self.stream = soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32", quality="LQ")
-        self.kept = np.zeros(0, np.float32)
+        self.sample_rate = sample_rate
+        self.stream: soxr.ResampleStream | None = None  # as many channels as the sound has, or two
+        self.kept = np.zeros((1, 0), np.float32)
         self.before: np.ndarray | None = None  # bands of the frame before
         self.found: list[np.ndarray] = []
         self.edges = np.round(BANDS_HZ * FRAME / RATE).astype(int)
         self.window = np.hanning(FRAME).astype(np.float32)
 
     def add(self, signal: np.ndarray) -> None:
-        """Takes the next piece in, float32 `(channels, samples)`."""
-        self._take(self.stream.resample_chunk(_mono(signal)))
+        """Takes the next piece in, float32 `(channels, samples)`; two channels count at most."""
+        signal = signal[:2]
+        if self.stream is None:
+            self.stream = soxr.ResampleStream(
+                self.sample_rate, RATE, len(signal), dtype="float32", quality="LQ"
+            )
+            self.kept = np.zeros((len(signal), 0), np.float32)
+        self._take(self.stream.resample_chunk(np.ascontiguousarray(signal.T)).T)
 
     def finish(self) -> np.ndarray:
         """Returns the fingerprint, uint32 `(frames,)`; 0 where there is hardly any sound."""
-        self._take(self.stream.resample_chunk(np.zeros(0, np.float32), last=True))
+        if self.stream is not None:
+            rest = np.zeros((0, len(self.kept)), np.float32)
+            self._take(self.stream.resample_chunk(rest, last=True).T)
         return np.concatenate(self.found) if self.found else np.zeros(0, np.uint32)
 
-    def _take(self, mono: np.ndarray) -> None:
-        self.kept = np.concatenate([self.kept, mono])
-        if len(self.kept) < FRAME:
+    def _take(self, signal: np.ndarray) -> None:
+        self.kept = np.concatenate([self.kept, signal], axis=1)
+        if self.kept.shape[1] < FRAME:
             return
-        frames = np.lib.stride_tricks.sliding_window_view(self.kept, FRAME)[::HOP]
-        self.kept = self.kept[len(frames) * HOP :]
-        spectra = fft.rfft(frames * self.window)[:, : self.edges[-1]]
-        power = spectra.real**2 + spectra.imag**2
+        frames = np.lib.stride_tricks.sliding_window_view(self.kept, FRAME, axis=1)[:, ::HOP]
+        self.kept = self.kept[:, frames.shape[1] * HOP :]
+        spectra = fft.rfft(frames * self.window)[..., : self.edges[-1]]  # (channels, frames, bins)
+        # Powers add up whichever channel is upside down, and whichever is left.
+        power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
         bands = np.add.reduceat(power, self.edges[:-1], axis=1)  # (frames, 33)
         before = bands[:1] if self.before is None else self.before
         self.before = bands[-1:]
@@ -69,15 +78,6 @@ class Fingerprinter:
         values = np.packbits(bits, axis=1).view(">u4")[:, 0].astype(np.uint32)
         values[bands.sum(axis=1) < FAINT * FRAME**2] = 0
         self.found.append(values)
-
-
-def _mono(signal: np.ndarray) -> np.ndarray:
-    """Returns what two channels have in common, also where one is upside down."""
-    if len(signal) == 1:
-        return signal[0]
-    left, right = signal[:2]
-    opposed = left @ right < OPPOSED * np.sqrt(left @ left) * np.sqrt(right @ right)
-    return (left - right if opposed else left + right) / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ matplotlib is an extra (wavegen[plots]) and imported only when something is draw
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ COLUMNS = 1600  # of a spectrogram at most: as many as a wide screen shows
 
 
 def figure(
-    heights: Sequence[float], width: float = 10.0, above: float = 0.3
+    heights: Sequence[float], width: float = 10.0, above: float = 0.3, left: float | None = None
 ) -> tuple[Any, list[Any]]:
     """Returns a figure and axes below each other, with room for labels at known places.
 
@@ -31,6 +32,7 @@ def figure(
         heights: of the axes, inches.
         width: of the figure, inches; the axes take `SPAN` of it, so that a click can be placed.
         above: room for a title, inches.
+        left: where the axes begin, if not where `SPAN` does.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -42,8 +44,9 @@ def figure(
     between, below = 0.06, 0.42
     total = above + sum(heights) + between * (len(heights) - 1) + below
     made, axes, top = Figure(figsize=(width, total)), [], total - above
+    start = SPAN[0] if left is None else left
     for height in heights:
-        box = (SPAN[0], (top - height) / total, SPAN[1] - SPAN[0], height / total)
+        box = (start, (top - height) / total, SPAN[1] - start, height / total)
         axes.append(made.add_axes(box))
         top -= height + between
     return made, axes
@@ -52,10 +55,39 @@ def figure(
 SPAN = (0.07, 0.99)  # of the width, where the axes of `figure` begin and end
 
 
+@contextlib.contextmanager
+def colours(dark: bool) -> Iterator[None]:
+    """Draws what is drawn meanwhile on the ground of a page, light or dark."""
+    from matplotlib import rc_context, style
+
+    ground = {"figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none"}
+    with rc_context((style.library["dark_background"] if dark else {}) | ground):
+        yield
+
+
 def png(made: Any, dpi: int = 80) -> bytes:
     """Returns a figure as a PNG file."""
     file = io.BytesIO()
     made.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
+
+
+def pixels(values: np.ndarray, limits: tuple[float, float], colours: str) -> bytes:
+    """Returns values as a PNG file without any labels, one pixel each, the first row on top.
+
+    Args:
+        values: `(rows, columns)`.
+        limits: of the scale.
+        colours: name of matplotlib's map of them.
+    """
+    from matplotlib import colormaps
+    from PIL import Image
+
+    share = (values - limits[0]) / (limits[1] - limits[0])
+    image = Image.fromarray(np.uint8(np.clip(share, 0, 1) * 255.0 + 0.5), "P")
+    image.putpalette(colormaps[colours](np.arange(256), bytes=True)[:, :3].tobytes())
+    file = io.BytesIO()
+    image.save(file, format="png")
     return file.getvalue()
 
 
@@ -89,6 +121,14 @@ def spectrum(sound: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarra
     return 10 * np.log10(np.stack(rows) + 1e-12), np.sqrt(edges[:-1] * edges[1:])
 
 
+def pitches(sample_rate: int) -> list[tuple[float, str]]:
+    """Returns where between the rows of `spectrum` round frequencies lie, and their names in Hz."""
+    ticks = [hz for hz in TICKS_HZ if LOWEST_HZ < hz < sample_rate / 2]
+    names = [f"{hz / 1000:g} k" if hz >= 1000 else f"{hz}" for hz in ticks]
+    places = [float(np.log2(hz / LOWEST_HZ) * BANDS_PER_OCTAVE) for hz in ticks]
+    return list(zip(places, names, strict=True))
+
+
 def spectrogram(
     axes: Any, sound: np.ndarray, sample_rate: int, *, split: float | None = None, title: str = ""
 ) -> Any:
@@ -113,11 +153,7 @@ def spectrogram(
         cmap="magma",
         interpolation="nearest",
     )
-    ticks = [hz for hz in TICKS_HZ if LOWEST_HZ < hz < sample_rate / 2]
-    axes.set_yticks(
-        [np.log2(hz / LOWEST_HZ) * BANDS_PER_OCTAVE for hz in ticks],
-        [f"{hz / 1000:g} k" if hz >= 1000 else f"{hz}" for hz in ticks],
-    )
+    axes.set_yticks(*zip(*pitches(sample_rate), strict=True))
     axes.set(xlim=(0.0, seconds), ylabel="Hz", title=title)
     if split is not None:
         axes.axvline(split, color="white", linestyle="--", linewidth=1)
@@ -164,7 +200,7 @@ def losses(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     if not steps:
         return
     at, loss = np.array(steps, float).T
-    axes.plot(at, loss, color="0.75", linewidth=0.8)
+    axes.plot(at, loss, color="0.5", alpha=0.5, linewidth=0.8)
     width = max(1, len(loss) // 50)
     smooth = np.convolve(loss, np.full(width, 1 / width), "valid")
     axes.plot(at[width - 1 :], smooth, color="tab:blue")
@@ -192,15 +228,16 @@ def held_out(
     if not held:
         return
     axes.plot(*np.array(held, float).T, "o-", color="tab:orange", markersize=3)
-    for name, cost in sorted(baselines.items(), key=lambda one: one[1])[:2]:
+    for i, (name, cost) in enumerate(sorted(baselines.items(), key=lambda one: one[1])[:2]):
         axes.axhline(cost, color="0.5", linestyle="--", linewidth=1)
         axes.annotate(
             name,
             (1, cost),
             xycoords=("axes fraction", "data"),
-            xytext=(-4, 2),
+            xytext=(-4, 2 if i else -2),
             textcoords="offset points",
             ha="right",
+            va="bottom" if i else "top",
             fontsize="small",
         )
     axes.margins(y=0.2)

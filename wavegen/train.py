@@ -26,6 +26,7 @@ from wavegen.models import FAMILIES, save
 from wavegen.plan import Meter, Plan, Stopped
 
 SAVE_SECONDS = 60.0  # at most this much training is lost to a kill -9
+UNTRAINED = "not trained yet: this is what it starts from"
 BAD_STEPS = 20  # gradients in a row that are not finite before going back to the last saved state
 ROLLBACKS = 3
 START_SECONDS = 1200.0  # of recordings that a model looks at before it begins, at most
@@ -98,6 +99,7 @@ class Session:
         self.fit_memory()
         self.prefetch = Prefetch(dataset, model_config, self.settings)
         self.last_save = self.last_validation = time.monotonic()
+        self.validated = -1  # the step that was scored last
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -113,9 +115,11 @@ class Session:
 
     def loop(self) -> None:
         """Takes steps until the box is full; raises Stopped between two of them."""
+        self.spare()
         if self.step == 0:
             self.validate()
             self.save()
+            self.spare()
         listened, meter = self.progress(), Meter()
         while self.progress() < 1.0:
             self.plan.check()
@@ -138,8 +142,18 @@ class Session:
                 meter.pause()
             if time.monotonic() - self.last_save > SAVE_SECONDS:
                 self.save()
-        self.validate()
+        if self.validated != self.step:
+            self.validate()
         self.listen()
+
+    def spare(self) -> None:
+        """Lets what came before the first step count as half of the rest of the box at most.
+
+        Starting takes a minute on a slow machine, and a short box is there to be trained in.
+        """
+        if self.plan.seconds is not None:
+            left = max(self.plan.seconds - self.spent, 0.0)
+            self.began = max(self.began, time.monotonic() - left / 2)
 
     def one_step(self, given: Feed, rate: float) -> tuple[float, float]:
         """Takes one training step; returns the loss and the gradient's norm."""
@@ -183,7 +197,9 @@ class Session:
         scores, verdict = self.judge(
             self.layout.parameters(ops.convert_to_tensor(self.learner.average)), self.plan.check
         )
-        self.last_validation = time.monotonic()
+        self.last_validation, self.validated = time.monotonic(), self.step
+        if not self.step:
+            verdict = UNTRAINED
         mean = scores[0].mean if scores else -float(self.step)  # nothing held out: the latest
         row = {"event": "validation", "step": self.step, "seconds": round(self.elapsed(), 2)}
         row |= {"scores": [dataclasses.asdict(score) for score in scores]}

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         rows = [facts(one) | {"fixed": written(fixed.get(one.path))} for one in found]
         console.result(json.dumps(rows, indent=2))
     else:
-        show(found, console)
+        show(found, paths, console)
         summarize(found, sifted, model, preset, arguments, console)
         for copy in fixed.values():
             console.result(shown(copy))
@@ -105,10 +105,11 @@ def written(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def show(found: Sequence[Survey], console: Console) -> None:
+def show(found: Sequence[Survey], paths: Sequence[Path], console: Console) -> None:
     """Prints the table, then what is dropped and what is doubtful, a line each."""
     columns = ["file", "rate", "ch", "length", "dB", "kHz", "silent", "use"]
-    console.table(columns, [cells(one) for one in found], to_stdout=True)
+    root = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
+    console.table(columns, [cells(one, root) for one in found], to_stdout=True)
     console.result("")
     for one in found:
         if one.reason:
@@ -118,10 +119,11 @@ def show(found: Sequence[Survey], console: Console) -> None:
             console.result(f"{shown(one.path)}: {warning}")
 
 
-def cells(one: Survey) -> list[str]:
-    """Returns one row of the table."""
+def cells(one: Survey, root: Path | None) -> list[str]:
+    """Returns one row of the table; names begin at the only folder that was asked about."""
     info, found = one.info, one.findings
-    row = [shown(one.path), f"{info.sample_rate}" if info else "-"]
+    name = one.path.relative_to(root) if root and one.path.is_relative_to(root) else one.path
+    row = [shown(name), f"{info.sample_rate}" if info else "-"]
     row.append(f"{info.channels}" if info else "-")
     if found is None:
         row += ["-"] * 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import time
@@ -16,6 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from wavegen.errors import Error, shown
+
+NUMBER = re.compile(r"([-+]?[\d.:]+( \.\. [-+]?[\d.]+)?( ?[%A-Za-z]{1,3})?|-?)$")  # leans right
+WIDE = 10_000  # columns where no terminal is: a file has no edge to fold words at
 
 
 class Console:
@@ -59,17 +63,19 @@ class Console:
         sys.stdout.flush()
 
     def table(self, columns: list[str], rows: list[list[str]], *, to_stdout: bool = False) -> None:
-        """Prints rows under headings; numbers lean right."""
+        """Prints rows under headings, if there are any; numbers lean right."""
         if self.quiet and not to_stdout:
             return
-        table = Table(box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False, show_header=any(columns))
         for i, column in enumerate(columns):
-            table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+            right = i > 0 and all(NUMBER.match(row[i]) for row in rows)
+            table.add_column(column, justify="right" if right else "left", overflow="fold")
         for row in rows:
             table.add_row(*map(shown, row))
         target = self.rich
         if to_stdout:
-            target = Rich(highlight=False, markup=False, emoji=False)
+            width = None if sys.stdout.isatty() else WIDE
+            target = Rich(highlight=False, markup=False, emoji=False, width=width)
         target.print(table)
 
     def live(self, title: str) -> Live:

@@ -18,11 +18,14 @@ from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed
 from wavegen.duet import sampler_of
 from wavegen.errors import AudioError
+from wavegen.findings import SILENCE
+from wavegen.levels import QUIET
 from wavegen.recipe import Recipe
 from wavegen.sampling import BLOCK_SECONDS
 
 FILE_SECONDS = 0.125  # drawn at a time where nobody listens meanwhile
 ROOM = 160  # bytes of a WAV's comment kept for what the guard has to say
+ROUGH_SECONDS = 0.05  # so exactly is told where a seed falls silent
 KEPT_SECONDS = 30.0  # to tell what went wrong
 
 
@@ -76,6 +79,25 @@ def read_end(
     return tail, position
 
 
+def sounding(seed: Path, rate: int, channels: int) -> int:
+    """Returns up to which sample, at the model's rate, a seed is more than silence.
+
+    Args:
+        seed: a file of sound.
+        rate: of the model, Hz.
+        channels: of the model.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    size, peaks, last = round(ROUGH_SECONDS * rate), [], 0
+    for block in audio.blocks(seed, sample_rate=rate, channels=channels, block_frames=size):
+        peaks.append(float(np.abs(block).max()))
+        last += block.shape[1]
+    heard = np.flatnonzero(np.array(peaks) >= max(QUIET, SILENCE * max(peaks, default=0.0)))
+    return min(last, (int(heard[-1]) + 1) * size) if len(heard) else last
+
+
 def write_drawn(
     sampler: Any,
     heard: np.ndarray,
@@ -126,12 +148,21 @@ def write_drawn(
         if player:
             stack.enter_context(player)
 
+        again: list[list[float]] = [[] for _ in recipes]
+
         def tell(variation: int, second: float, what: str) -> None:
             row = variation - recipes[0].variation
             writers[row].remark(f" guard {second:g}s {what}")
-            console.note(f"{audio.shown(paths[row])}: {what} at {second:g} s, drawn again")
+            if not again[row]:  # the others are counted
+                console.note(f"{audio.shown(paths[row])}: {what} at {second:.1f} s, drawn again")
+            again[row].append(second)
 
         drawn = _draw(sampler, heard, recipes, writers, player, limit, tell, live)
+    for path, times in zip(paths, again, strict=True):
+        if len(times) > 1:
+            console.note(
+                f"{audio.shown(path)}: drawn again {len(times)} times, last at {times[-1]:.1f} s"
+            )
     taken, count = time.monotonic() - began, len(recipes)
     console.note(
         f"{count} x {seconds:g} s in {clock(taken)} "

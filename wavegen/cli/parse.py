@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import sys
 from typing import Any
 
 from wavegen import __version__
@@ -27,12 +28,24 @@ COMMANDS = {
 }
 
 
+USAGE = {  # of those with so many flags that argparse's own would hide what matters
+    "train": "wavegen train [recordings ...] [options]",
+    "sample": "wavegen sample [seed.wav ...] [options]",
+}
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are one line, exit 2, and name the nearest flag."""
 
     def error(self, message: str) -> Any:
         """Prints one line and exits with 2."""
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        if "required: COMMAND" in message:
+            self.print_help(sys.stderr)
+            self.exit(2)
+        wrong = re.search(r"argument COMMAND: invalid choice: '(.*?)'", message)
+        if wrong:
+            message = f"{wrong[1]!r} is no command{nearest(wrong[1], COMMANDS)}"
         if unknown:
             flags = [flag for action in self.all_actions() for flag in action.option_strings]
             message = f"{unknown[1]} is not a flag{nearest(unknown[1], flags)}"
@@ -53,12 +66,15 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="wavegen",
         description="Learns from your own recordings and plays on.",
-        epilog="Put WAVs into recordings/, then: wavegen train; wavegen sample seed.wav",
+        epilog="Put WAVs into recordings/, then: wavegen check; wavegen train; wavegen sample "
+        "seed.wav. What a command takes: wavegen COMMAND --help",
     )
     top.add_argument("--version", action="version", version=f"wavegen {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", usage=USAGE.get(name)
+        )
         command.add_argument("-q", "--quiet", action="store_true", help="only results and errors")
         command.add_argument("-v", "--verbose", action="store_true", help="tracebacks too")
         FLAGS[name](command)
@@ -69,8 +85,8 @@ def check_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `check` takes."""
     add = command.add_argument
     add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
-    add("--arch", help="of the model to train: wavenet (default) or lstm")
-    add("--preset", help=f"of it: {', '.join(PRESETS['wavenet'])} (small)")
+    add("--arch", help="family of the model: wavenet or lstm (wavenet)")
+    add("--preset", help=f"size of the model: {', '.join(PRESETS['wavenet'])} (small)")
     add("--fix", metavar="DIR", help="write copies with offset, phase, range and silence put right")
     add("--strict", action="store_true", help="a recording that cannot be used is an error")
     add("--json", action="store_true", help="print JSON, see docs/check.schema.json")
@@ -81,8 +97,9 @@ def train_flags(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
     add("--name", help="of the run, runs/NAME (the family's name)")
-    add("--arch", help="wavenet (default), lstm, or duet: an LSTM that a WaveNet plays")
-    add("--preset", help=f"{', '.join(PRESETS['wavenet'])} (small)")
+    text = "family of the model: wavenet, lstm, or duet, an LSTM that a WaveNet plays (wavenet)"
+    add("--arch", help=text)
+    add("--preset", help=f"size of the model: {', '.join(PRESETS['wavenet'])} (small)")
     add("--for", dest="seconds", type=duration, help="time for the whole run: 45m, 1h30m (20m)")
     add("--steps", type=positive, help="training steps for the whole run")
     add("--fresh", action="store_true", help="begin anew; the old run is moved aside")
@@ -92,7 +109,8 @@ def train_flags(command: argparse.ArgumentParser) -> None:
     add("--runs", default="runs", help="folder of the runs (runs)")
     add("--tensorboard", action="store_true", help="also log for TensorBoard (an extra)")
     add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting below")
+    text = "any setting below; the preset has their defaults"
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
     seen: set[str] = set()
     groups = {
         "the model": shared_fields(),
@@ -168,7 +186,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add(
         "--temperature",
         nargs="+",
-        help="of what happens next: 0 the likeliest, 1 as learned; one, several, or 0.8:1.2",
+        help="of what happens next: 0 the likeliest, 1 as learned; one, several, or 0.8:1.2 (1)",
     )
     add("--top-p", type=share, help="leave out the least likely levels beyond this share (1)")
     add("--noisiness", type=factor, help="how much an LSTM's tones waver: 1 as learned (0.5)")
@@ -185,11 +203,13 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--sustain", type=sustain, help=text)
     add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")
-    text = "a page to choose from, report.html (where there are several variations)"
+    text = "end in a page to listen, look and choose (where there are several variations)"
     add("--report", action=argparse.BooleanOptionalAction, default=None, help=text)
-    add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help="write it too")
+    text = "write the seed's end, too, before what is drawn (yes)"
+    add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help=text)
     add("-o", "--out", default="generated", help="folder for the results (generated)")
-    add("--filename", default="{seed_name}-{model}-{seed}-{variation}", help="pattern of the names")
+    pattern = "{seed_name}-{model}-{seed}-{variation}"
+    add("--filename", default=pattern, help=f"pattern of the names ({pattern})")
     add("--format", choices=["wav", "flac"], default="wav", help="of the files (wav)")
     add("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits, not 16")
     add("--float32", dest="subtype", action="store_const", const="FLOAT", help="32-bit float")
@@ -269,7 +289,7 @@ def runs_flags(command: argparse.ArgumentParser) -> None:
 
 def info_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `info` takes."""
-    command.add_argument("what", nargs="*", help="runs, model files, recordings")
+    command.add_argument("what", nargs="*", metavar="WHAT", help="runs, model files, recordings")
     command.add_argument("--presets", action="store_true", help="the table of presets")
     command.add_argument("--runs", default="runs", help="folder of the runs (runs)")
     command.add_argument("--json", action="store_true", help="print JSON")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wavegen import audio, checkpoint, engines, listing, plots, recipe, report
+from wavegen import audio, card, checkpoint, engines, listing, plots, recipe, report
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console
 from wavegen.critic import Critic, Judged, Sound
@@ -19,6 +19,7 @@ from wavegen.modelfile import judge_of
 
 MOST_STEPS = 12  # listening samples shown
 MOST_DRAWN = 48  # the newest of what was drawn
+NOTHING = "Nothing has been drawn yet: python -m wavegen sample SEED.wav -n 4 -m {}"
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -35,16 +36,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     else:
         drawn = drawn_by(file, Path(arguments.generated))
     critic = critic_of(file, arguments.engine, console)
-    sections = [
-        ("The same moment through training", listened(folder)),
-        ("Variations" if drawn else "", drawn),
-    ]
+    sections = [("Variations", drawn), ("The same moment through training", listened(folder))]
     judged, skipped = judge(critic, sections, console)
     force = arguments.force or not arguments.out  # the run's own page is made anew each time
     name = folder.folder.resolve().name if path.name == "model.safetensors" else path.stem
     with console.live("drawing pictures") as live:
         report.write(
             page, f"wavegen: {name}", judged, critic, run=folder, file=file, force=force,
+            note="" if drawn else NOTHING.format(name),
             progress=lambda share: live.update(share, "pictures"),
         )  # fmt: skip
     console.result(str(page))
@@ -109,8 +108,8 @@ def judge(
 
 def showable(path: Path) -> None:
     """Raises AudioError for a sound that does not belong into a page."""
-    if path.suffix.lower() not in report.KINDS:
-        kinds = ", ".join(report.KINDS)
+    if path.suffix.lower() not in card.KINDS:
+        kinds = ", ".join(card.KINDS)
         raise AudioError(f"{shown(path)}: browsers do not play it; convert it to one of {kinds}")
     info = audio.info(path)
     if info.frames > report.LONGEST_SECONDS * info.sample_rate:
@@ -126,11 +125,11 @@ def listened(folder: checkpoint.Run) -> list[Sound]:
     sounds = [steps[i] for i in chosen] if len(steps) > MOST_STEPS else steps
     music, found = folder.samples / "music.wav", []
     if steps and music.is_file():
-        found.append(Sound(music, "the music itself", choosable=False))
+        found.append(Sound(music, title="the music itself", choosable=False))
     for path in sounds:
         step = int(re.sub(r"\D", "", path.stem) or 0)
         split = parting(path, music)
-        found.append(Sound(path, f"after step {step}", split, choosable=False))
+        found.append(Sound(path, "", split, choosable=False, title=f"after step {step}"))
     return found
 
 

@@ -19,6 +19,7 @@ from wavegen.cli.display import Console, clock
 from wavegen.config import Config
 from wavegen.draft import check_folder
 from wavegen.errors import Error, UsageError
+from wavegen.findings import SILENCE
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -110,6 +111,14 @@ def continue_one(
     for path in [*paths, *wanted]:
         naming.refuse(path, seed, arguments.force, *map(Path, arguments.seeds))
     heard, position = drawing.read_end(seed, rate, channels, arguments.prime)
+    if seed is not None and np.abs(heard[:, -rate:]).max() < SILENCE:
+        stop = drawing.sounding(seed, rate, channels)
+        if stop < position:
+            console.note(
+                f"{audio.shown(seed)}: its last {(position - stop) / rate:.1f} s are silent; "
+                "it is continued from its last sound"
+            )
+            heard, position = drawing.read_end(seed, rate, channels, arguments.prime, stop)
     if seed is not None:
         tell_seed(seed, heard, sampler.config, arguments.prime, console)
     shared = naming.recipe(file, seed, heard, position, sampler, arguments)

@@ -205,8 +205,11 @@ def train(
         console.note("saved; the same command continues")
         return 128 + signals.received
     if show.trained == 0:
-        box = f"--for {clock(seconds)}" if seconds else f"--steps {arguments.steps}"
-        console.note(f"this run's box ({box}) is already full; give it a longer one to go on")
+        given = f"--for {clock(seconds)}" if seconds else f"--steps {arguments.steps}"
+        console.note(
+            f"nothing was trained: {given} is for the whole run and already full; give it more "
+            "to go on, or --fresh to begin anew"
+        )
     console.note(f"listening samples are in {run_folder.samples}")
     return 0
 
