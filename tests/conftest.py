@@ -1,9 +1,16 @@
-"""What all tests share: small configurations of every family, and models with random weights."""
+"""What all tests share: small configurations of every family, and models with random weights.
+
+A test that is in the quick suite once for each family and head, and with other sizes in CI only,
+takes its variants from `variants()`.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -42,13 +49,22 @@ VARIANTS = [
     ("spectral_lstm", {}),
     ("spectral_lstm", {"head": "student_t", "channels": 2}),
 ]
-if os.environ.get("KERAS_BACKEND") == "jax":  # the code is the same
-    VARIANTS = ONCE
+JAX = os.environ.get("KERAS_BACKEND") == "jax"
+SLOW = pytest.mark.slow
 
 
 def variant_name(variant):
     family, fields = variant
     return "-".join([family, *(f"{name}{value}" for name, value in fields.items())])
+
+
+def variants(family=None, many=tuple(VARIANTS)):
+    """Returns parameters, of one family or of all; all but one of each head are slow."""
+    return [
+        pytest.param(each, id=variant_name(each), marks=[SLOW] * (each not in ONCE))
+        for each in many
+        if family in (None, each[0])
+    ]
 
 
 def make_config(family, **fields):
@@ -92,10 +108,17 @@ def make_frames(model, batch=2, time=24, seed=1):
     return frames
 
 
-@pytest.fixture(params=VARIANTS, ids=variant_name)
+@pytest.fixture(params=variants())
 def model(request):
+    """A model of a test's own, which may change it."""
     family, fields = request.param
     return make_model(family, **fields)
+
+
+@functools.cache
+def shared_model(family, fields=()):
+    """Returns a model that several tests look at and none changes."""
+    return make_model(family, **dict(fields))
 
 
 def tune(seconds, sample_rate, channels=1, seed=0):
@@ -122,3 +145,30 @@ def recordings(tmp_path, monkeypatch):
     for name, seconds, seed in (("one", 6.0, 1), ("two", 3.3, 2)):
         soundfile.write(folder / f"{name}.wav", tune(seconds, 8000, 1, seed).T, 8000)
     return folder
+
+
+# -- compiling -------------------------------------------------------------------------------------
+
+
+def compile_once():
+    """Lets one of several processes compile a kernel, which is kept on disk, and the others wait."""
+    import fcntl
+
+    from numba.core.dispatcher import Dispatcher
+
+    real = Dispatcher.compile
+
+    def compile(self, signature):
+        if self.py_func.__name__ != "run":  # what `run` calls is compiled into it
+            return real(self, signature)
+        kernel = f"{__file__} {self.py_func.__module__} {signature}".encode()
+        name = f"wavegen-{hashlib.sha256(kernel).hexdigest()}.lock"
+        with open(Path(tempfile.gettempdir()) / name, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return real(self, signature)
+
+    Dispatcher.compile = compile
+
+
+if os.name == "posix":
+    compile_once()

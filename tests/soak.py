@@ -12,69 +12,84 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).parent
-# Trains in the folder that is named, saves after every step, and notes the loss of each.
-TRAINER = """
-import sys
-from pathlib import Path
-from conftest import make_config, tune
-import soundfile
-from wavegen import config, dataset, train
-from wavegen.checkpoint import Run
-from wavegen.plan import Plan
-place, last = Path(sys.argv[1]), int(sys.argv[2])
-recording = place.parent / "recording.wav"
-if not recording.exists():
-    soundfile.write(recording, tune(6.0, 8000).T, 8000)
-model = make_config("wavenet", predictor_order=0)
-data = dataset.load(recording, sample_rate=8000, channels=1, gap_seconds=0.1,
-                    cache=place.parent / "cache")
-settings = config.build(config.TrainSettings, dict(batch=3, window=300, learning_rate=5e-3))
-train.SAVE_SECONDS, real = 0.0, train.Session.one_step
-def noted(self, given, rate):
-    loss, norm = real(self, given, rate)
-    if hasattr(self, "prefetch"):  # not while memory is tried
-        with open(place.parent / f"{place.name}.losses", "a") as file:
-            file.write(f"{self.step} {loss.hex()}\\n")
-    return loss, norm
-train.Session.one_step = noted
-run, steps = Run.open(place, create=True), []
-def report(event):
-    if event["event"] == "step":
-        steps.append(event["step"])
-with run.lock():
-    plan = Plan(steps=100_000, report=report, stop=lambda: bool(steps) and steps[-1] >= last)
-    train.fit(run, data, model, settings, plan)
-"""
-SAVER = """
-import sys
-import numpy as np
-from wavegen.checkpoint import Run
-run = Run.open(sys.argv[1], create=True)
-with run.lock():
-    saved = run.load_state()
-    step = saved[1]["step"] if saved else 0
-    while True:
-        step += 1
-        run.save_state(step, {"w": np.full(200_000, step, "float32")}, {"step": step})
-        run.log({"step": step})
-"""
 
 
-def child(code: str, *arguments: str) -> subprocess.Popen:
-    """Starts Python with the tests and the package in its path."""
-    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+def train(place: Path, last: int) -> None:
+    """Trains until the step `last`, saves after every step, and notes the loss of each."""
+    import soundfile
+    from conftest import make_config, tune
+
+    from wavegen import config, dataset, train
+    from wavegen.checkpoint import Run
+    from wavegen.plan import Plan
+
+    recording = place.parent / "recording.wav"
+    if not recording.exists():
+        soundfile.write(recording, tune(6.0, 8000).T, 8000)
+    model = make_config("wavenet", predictor_order=0)
+    cache = place.parent / "cache"
+    data = dataset.load(recording, sample_rate=8000, channels=1, gap_seconds=0.1, cache=cache)
+    chosen = dict(batch=3, window=300, learning_rate=5e-3)
+    settings = config.build(config.TrainSettings, chosen)
+    train.SAVE_SECONDS, real = 0.0, train.Session.one_step
+
+    def noted(self, given, rate):
+        loss, norm = real(self, given, rate)
+        if hasattr(self, "prefetch"):  # not while memory is tried
+            with open(place.parent / f"{place.name}.losses", "a") as file:
+                file.write(f"{self.step} {loss.hex()}\n")
+        return loss, norm
+
+    train.Session.one_step = noted
+    steps: list[int] = []
+
+    def report(event):
+        if event["event"] == "step":
+            steps.append(event["step"])
+
+    run = Run.open(place, create=True)
+    with run.lock():
+        plan = Plan(steps=100_000, report=report, stop=lambda: bool(steps) and steps[-1] >= last)
+        train.fit(run, data, model, settings, plan)
+
+
+def save(place: Path, last: int) -> None:
+    """Does nothing but save, until the step `last`."""
+    from wavegen.checkpoint import Run
+
+    run = Run.open(place, create=True)
+    with run.lock():
+        saved = run.load_state()
+        for step in range(saved[1]["step"] + 1 if saved else 1, last):
+            run.save_state(step, {"w": np.full(200_000, step, "float32")}, {"step": step})
+            run.log({"step": step})
+
+
+def child(work: Callable[[Path, int], None], place: Path, last: int) -> int:
+    """Forks a process that works; returns its number.
+
+    This process has imported everything and computed nothing: a child begins at once, and inherits
+    no thread of TensorFlow's.
+    """
+    number = os.fork()
+    if number:
+        return number
+    try:
+        work(place, last)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def newest(folder: Path) -> int:
@@ -82,7 +97,9 @@ def newest(folder: Path) -> int:
     return max((int(path.stem[6:]) for path in folder.glob("state-*.safetensors")), default=-1)
 
 
-def killed(code: str, folder: Path, count: int, longest: float, seed: int) -> int:
+def killed(
+    work: Callable[[Path, int], None], folder: Path, count: int, longest: float, seed: int
+) -> int:
     """Kills a child again and again after it has saved something new; returns the last step.
 
     After each kill the newest state must be there, whole, and newer than before.
@@ -91,13 +108,14 @@ def killed(code: str, folder: Path, count: int, longest: float, seed: int) -> in
 
     chance, last = random.Random(seed), -1
     for number in range(1, count + 1):
-        process = child(code, str(folder), "1000000")
-        while newest(folder) <= last and process.poll() is None:
-            time.sleep(0.001)
+        process = child(work, folder, 10**9)
+        while newest(folder) <= last:
+            time.sleep(0.005)
+            assert os.waitpid(process, os.WNOHANG) == (0, 0), "the child ended by itself"
         time.sleep(chance.uniform(0, longest))
-        process.send_signal(signal.SIGKILL)
-        said = process.communicate()[1]
-        assert process.returncode == -signal.SIGKILL, said
+        os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
         run = Run(folder)
         saved = run.load_state()
         assert saved is not None and not run.warnings, (number, run.warnings)
@@ -120,10 +138,12 @@ def losses(path: Path) -> dict[int, set[str]]:
 
 def kills(place: Path, count: int, seed: int) -> None:
     """Trains with kills and without; the losses of every step are the same to the last bit."""
-    last = killed(TRAINER, place / "killed", count, 0.3, seed)
-    process = child(TRAINER, str(place / "straight"), str(last))
-    said = process.communicate()[1]
-    assert process.returncode == 0, said
+    import conftest  # noqa: F401  which says how to compile
+
+    import wavegen.train  # noqa: F401  before the first fork: TensorFlow takes seconds
+
+    last = killed(train, place / "killed", count, 0.3, seed)
+    assert os.waitpid(child(train, place / "straight", last), 0)[1] == 0
     straight, interrupted = (losses(place / f"{n}.losses") for n in ("straight", "killed"))
     assert set(straight) <= set(interrupted) and len(straight) >= last
     differing = [step for step in straight if straight[step] != interrupted[step]]
@@ -133,7 +153,7 @@ def kills(place: Path, count: int, seed: int) -> None:
 
 def saves(place: Path, count: int, seed: int) -> None:
     """Kills a process that does nothing but save."""
-    killed(SAVER, place / "saved", count, 0.03, seed)
+    killed(save, place / "saved", count, 0.03, seed)
 
 
 def flips(place: Path, count: int, seed: int) -> None:

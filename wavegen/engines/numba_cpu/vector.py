@@ -26,6 +26,9 @@ from wavegen.engines.numba_cpu.lanes import (
     place,
 )
 
+# What only compiled code calls needs no way in for Python or C, which would be compiled as well.
+INNER = dict(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
 
 def inlined(function: Callable) -> Any:
     """Compiles a function into its callers.
@@ -33,12 +36,12 @@ def inlined(function: Callable) -> Any:
     Numba would count the references of every array that passes through; without (`_nrt`) the
     kernel takes a third of the time. No such function may make an array.
     """
-    return njit(forceinline=True, _nrt=False)(function)
+    return njit(forceinline=True, **INNER)(function)
 
 
 def apart(function: Callable) -> Any:
     """Compiles a function once, not into each of its callers: there are many, and it is long."""
-    return njit(_nrt=False, error_model="numpy")(function)
+    return njit(error_model="numpy", **INNER)(function)
 
 
 @intrinsic
