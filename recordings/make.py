@@ -1,10 +1,10 @@
-"""Makes the shipped recordings: three short pieces, synthesised, the same bytes every time.
+"""Makes the shipped recordings: three pieces on modelled instruments, the same bytes every time.
 
     python recordings/make.py
 
-`plucked` is strings after Karplus & Strong 1983 (Computer Music Journal 7:2) in a slow arpeggio;
-`bells` is frequency modulation after Chowning 1973 (JAES 21:7) over a soft pad; `drums` is a drum
-machine with fills.
+`plucked` is the first prelude of Bach's Well-Tempered Clavier (BWV 846, 1722), a fourth lower, on
+the strings of a lute; `bells` is after the first of Satie's Gymnopédies (1888), on tuned bars;
+`drums` is a groove of our own. Each breaks off where one would have it go on: that is for a model.
 """
 
 from __future__ import annotations
@@ -12,154 +12,136 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
+from instruments import (
+    ARCHED_BAR,
+    FREE_BAR,
+    RATE,
+    add,
+    bar,
+    body,
+    finished,
+    kick,
+    membrane,
+    metal,
+    room,
+    snare,
+    string,
+)
 
-PEAK = 10 ** (-3 / 20)
+# The prelude's bars, MIDI notes from below; each is played 1 2 3 4 5 3 4 5, twice. Then how loud.
+PRELUDE = """
+60 64 67 72 76  .42 | 60 62 69 74 77  .47 | 59 62 67 74 77  .52 | 60 64 67 72 76  .46
+60 64 69 76 81  .58 | 60 62 66 69 74  .52 | 59 62 67 74 79  .60 | 59 60 64 67 72  .50
+57 60 64 67 72  .46 | 50 57 62 66 72  .52 | 55 59 62 67 71  .46 | 55 58 64 67 73  .56
+53 57 62 69 74  .55 | 53 56 62 65 71  .60 | 52 55 60 67 72  .52 | 52 53 57 60 65  .46
+50 53 57 60 65  .45 | 43 50 55 59 65  .50 | 48 52 55 60 64  .42 | 48 55 58 60 64  .50
+41 53 57 60 64  .58 | 42 48 57 60 63  .68 | 44 53 59 60 62  .80 | 43 53 55 59 62  .74
+"""
+LOWER = 5  # semitones, for the range of a lute
+BROAD = {7: 1.03, 11: 1.05, 19: 1.06, 22: 1.02, 23: 1.05}  # bars that take their time
 
+# The Gymnopédie: bass, chord on the second beat; the melody as (bar, beat, MIDI note, how loud).
+CHORDS = {
+    "G": (43, (59, 62, 66)),
+    "D": (38, (57, 61, 66)),
+    "f": (42, (57, 61, 66)),
+    "b": (47, (59, 62, 66)),
+    "e": (40, (59, 64, 67)),
+}
+HARMONY = "GDGDGDGDGDGDfbe"
+MELODY = [(2, 1, 78, 0.5), (2, 2, 81, 0.6), (3, 0, 79, 0.62), (3, 1, 78, 0.55), (3, 2, 73, 0.5)]
+MELODY += [(4, 0, 71, 0.5), (4, 1, 73, 0.5), (4, 2, 74, 0.55), (5, 0, 69, 0.52), (6, 0, 66, 0.45)]
+MELODY += [(8, 1, 78, 0.55), (8, 2, 81, 0.66), (9, 0, 79, 0.7), (9, 1, 78, 0.6), (9, 2, 73, 0.55)]
+MELODY += [(10, 0, 71, 0.55), (10, 1, 73, 0.55), (10, 2, 74, 0.62), (11, 0, 69, 0.58)]
+MELODY += [(12, 0, 73, 0.65), (13, 0, 78, 0.75), (14, 0, 76, 0.6)]
 
-def hz(note: float) -> float:
-    """Returns the frequency of a MIDI note."""
-    return 440.0 * 2 ** ((note - 69) / 12)
-
-
-def add(mix: np.ndarray, sound: np.ndarray, start: float, rate: int, gain: np.ndarray) -> None:
-    """Adds a mono sound to a mix (channels, samples) at a time, with a gain per channel."""
-    first = round(start * rate)
-    sound = sound[: mix.shape[1] - first]
-    mix[:, first : first + len(sound)] += gain[:, None] * sound
-
-
-def finished(mix: np.ndarray, rate: int) -> np.ndarray:
-    """Returns the mix without DC and rumble, faded at both ends, at -3 dB peak."""
-    mix = signal.sosfilt(signal.butter(2, 30, "high", fs=rate, output="sos"), mix)
-    time = np.arange(mix.shape[1]) / rate
-    mix = mix * np.minimum(1, time / 0.02) * np.minimum(1, time[::-1] / 0.1)
-    return (mix / np.abs(mix).max() * PEAK).astype("float32")
-
-
-def string(
-    note: float, seconds: float, bright: float, rate: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Returns one plucked string: noise in a loop with a gentle low-pass, tuned by an all-pass."""
-    period = rate / hz(note) - 0.5
-    whole = int(period)
-    fraction = period - whole
-    tune = (1 - fraction) / (1 + fraction)
-    burst = rng.uniform(-1, 1, whole)
-    burst = signal.lfilter([bright], [1, bright - 1], burst)
-    excitation = np.zeros(round(seconds * rate))
-    excitation[:whole] = burst - burst.mean()
-    loss = 10 ** (-3 / (hz(note) * (1.2 + 220 / hz(note) * 2.2)))  # -60 dB later for low strings
-    feedback = np.zeros(whole + 3)  # of loss * (1 + z)/2 * (tune + z)/(1 + tune z) * z^whole
-    feedback[0] = 1.0
-    feedback[1] += tune
-    for shift, weight in ((0, tune), (1, 1 + tune), (2, 1.0)):
-        feedback[whole + shift] -= 0.5 * loss * weight
-    return signal.lfilter([1, tune], feedback, excitation)
-
-
-def plucked() -> tuple[np.ndarray, int]:
-    """Returns (signal (2, samples), 22050): an arpeggio over Am F C G Dm E, in a small room."""
-    rate, rng = 22050, np.random.default_rng(1)
-    mix = np.zeros((2, 27 * rate))
-    chords = [
-        [45, 52, 57, 60, 64],
-        [41, 48, 57, 60, 65],
-        [48, 52, 55, 60, 64],
-        [43, 50, 55, 59, 67],
-    ]
-    chords += [[50, 57, 62, 65, 69], [40, 52, 56, 59, 64], [45, 52, 57, 60, 69]]
-    patterns = [[0, 2, 3, 4, 3, 2, 1, 2], [0, 1, 2, 4, 3, 4, 2, 3], [0, 3, 2, 4, 1, 3, 4, 2]]
-    beat, at = 0.24, 0.1
-    for bar in range(15):
-        chord, pattern = chords[bar // 2 % len(chords)], patterns[int(rng.integers(3))]
-        for step, voice in enumerate(pattern):
-            if at > 26.8 or (step and rng.random() < 0.1):
-                continue
-            loud = rng.uniform(0.5, 1.0) * (1.25 if step == 0 else 1.0)
-            tone = string(chord[voice] + (12 if rng.random() < 0.06 else 0), 3.0,
-                          rng.uniform(0.35, 0.8), rate, rng)  # fmt: skip
-            pan = 0.25 + 0.5 * voice / 4
-            gain = loud * np.array([np.cos(pan * np.pi / 2), np.sin(pan * np.pi / 2)])
-            add(mix, tone, at + rng.uniform(0, 0.012), rate, gain)
-            at += beat * (1 + 0.03 * np.sin(bar))
-    room = rng.standard_normal((2, round(0.5 * rate))) * np.exp(
-        -np.arange(round(0.5 * rate)) / (0.09 * rate)
-    )
-    room = signal.lfilter([0.3], [1, -0.7], room)
-    wet = np.stack(
-        [signal.fftconvolve(m, r)[: mix.shape[1]] for m, r in zip(mix, room, strict=True)]
-    )
-    return finished(mix + 0.05 * wet, rate), rate
+# The groove, sixteenths of a bar: digits are tenths of how loud.
+KICKS = ("9......4..8.....", "9......4..8..5..", "9..4......8.....", "9..5...4..8.....")
+SNARES = ("..1.8..1.1..8..2", "....8..1.2..8.1.", "..1.8..1.1.18..2", "....8..2.1..8.21")
+HATS = ("7.4.6.4.7.4.6.43", "7.436.4.7.4.6.4.")
+FILLS = ("9.5.8.57.6876655", "9...8.67.775.665")
 
 
-def bells() -> tuple[np.ndarray, int]:
-    """Returns (signal (1, samples), 16000): a pentatonic melody of bells over a soft pad."""
-    rate, rng = 16000, np.random.default_rng(2)
-    mix, one = np.zeros((1, 27 * rate)), np.ones(1)
-    scale, place, at = [62, 64, 67, 69, 71, 74, 76, 79, 81], 4, 0.2
-    while at < 24.5:
-        place = int(np.clip(place + rng.choice([-2, -1, -1, 1, 1, 2, 3]), 0, len(scale) - 1))
-        t = np.arange(round(2.6 * rate)) / rate
-        f, loud = hz(scale[place]), rng.uniform(0.4, 1.0)
-        depth = 3.0 * loud * np.exp(-t / 0.35)
-        tone = np.sin(2 * np.pi * f * t + depth * np.sin(2 * np.pi * 1.4 * f * t)) * np.exp(
-            -t / 0.8
-        )
-        tone += 0.25 * np.sin(2 * np.pi * 2.76 * f * t) * np.exp(-t / 0.25)
-        add(mix, loud * tone, at, rate, one)
-        at += float(rng.choice([0.25, 0.25, 0.5, 0.5, 0.75, 1.25]))
-    for bar, chord in enumerate([[50, 57, 62], [47, 54, 62], [43, 50, 59], [45, 52, 61]] * 2):
-        t = np.arange(round(4.2 * rate)) / rate
-        swell = np.sin(np.pi * np.minimum(t / 4.2, 1)) ** 1.5
-        for note in chord:
-            for detune in (-0.04, 0.05):
-                saw = signal.sawtooth(2 * np.pi * hz(note + detune) * t + rng.uniform(0, 6), 0.5)
-                add(mix, 0.05 * swell * saw, 3.25 * bar, rate, one)
-    mix += 2e-4 * rng.standard_normal(mix.shape)
-    return finished(mix, rate), rate
+def plucked() -> np.ndarray:
+    """Returns 71 s of the prelude; the bar swells and falls, and cadences take their time."""
+    rng, beat = np.random.default_rng(1), 60 / 82
+    bars = [line.split() for line in PRELUDE.replace("\n", "|").split("|") if line.strip()]
+    starts = np.cumsum([0.05, *(4 * beat * BROAD.get(n + 1, 1.0) for n in range(len(bars)))])
+    mix = np.zeros((2, round(starts[-1] * RATE)))
+    for number, (*notes, loud) in enumerate(bars):
+        begin, length = starts[number], starts[number + 1] - starts[number]
+        for half in range(2):
+            for step, voice in enumerate((0, 1, 2, 3, 4, 2, 3, 4)):
+                place = 8 * half + step
+                at = begin + length * place / 16 + 0.004 * rng.standard_normal()
+                at += 0.012 * (place == 0) - 0.006 * (step == 0)
+                # until the same string is plucked again, or the hand moves on
+                again = {2: 3, 3: 3, 4: 3}.get(voice, 8) if step < 5 else 5 + (voice - 4)
+                last = half == 1 and (step >= 5 or voice < 2)
+                until = begin + length if last else at + length * again / 16
+                weight = (1.22, 0.98, 0.9, 0.94, 1.04)[voice] * (0.94 if half else 1.0)
+                weight *= 0.93 if step >= 5 else 1.0
+                force = float(loud) * weight * (1 + 0.06 * rng.standard_normal())
+                tone = string(int(notes[voice]) - LOWER, until - at + 0.03, force, rng)
+                add(mix, tone, at, 0.36 + 0.07 * voice)
+    return finished(room(body(mix, rng), 0.9, 0.22, rng))
 
 
-def drums() -> tuple[np.ndarray, int]:
-    """Returns (signal (1, samples), 22050): sixteen bars, each fourth with a fill."""
-    rate, rng = 22050, np.random.default_rng(3)
-    step = 60 / 140 / 4
-    mix, one = np.zeros((1, round((16 * 16 * step + 0.8) * rate))), np.ones(1)
-    t = np.arange(round(0.5 * rate)) / rate
-    high = signal.butter(4, 6000, "high", fs=rate, output="sos")
+def bells() -> np.ndarray:
+    """Returns 34 s: vibraphone below, a glockenspiel's bars above, in a hall."""
+    rng, beat = np.random.default_rng(2), 60 / 80
+    mix = np.zeros((2, round(3 * len(HARMONY) * beat * RATE)))
+    for number, name in enumerate(HARMONY):
+        low, chord = CHORDS[name]
+        at = 3 * number * beat + 0.03
+        swell = 0.9 + 0.25 * number / len(HARMONY)
+        add(mix, 0.4 * swell * bar(low, 4.0, 0.6, ARCHED_BAR, 2.0, 0.5), at, 0.5)
+        for place, note in enumerate(chord):
+            when = at + beat + 0.012 * place + 0.006 * rng.standard_normal()
+            force = swell * rng.uniform(0.36, 0.46)
+            add(mix, bar(note, 4.0, force, ARCHED_BAR, 1.7, 0.6), when, 0.3 + 0.15 * place)
+    for number, place, note, loud in MELODY:
+        when = (3 * number + place) * beat + 0.05 + 0.01 * rng.standard_normal()
+        add(mix, 1.0 * bar(note, 4.0, loud, FREE_BAR, 2.6, 0.9), when, 0.62)
+        add(mix, 0.35 * bar(note - 12, 4.0, loud, ARCHED_BAR, 2.0, 0.6), when, 0.55)
+    return finished(room(mix, 1.7, 0.22, rng))
 
-    def kick() -> np.ndarray:
-        sweep = 48 * t + 110 * 0.03 * (1 - np.exp(-t / 0.03))
-        return np.sin(2 * np.pi * sweep) * np.exp(-t / 0.13) + 0.3 * rng.standard_normal(
-            len(t)
-        ) * np.exp(-t / 0.002)
 
-    def snare() -> np.ndarray:
-        body = np.sin(2 * np.pi * 190 * t) * np.exp(-t / 0.06)
-        return 0.6 * body + 0.7 * rng.standard_normal(len(t)) * np.exp(-t / 0.075)
+def drums() -> np.ndarray:
+    """Returns 30 s: twelve bars at 96 beats a minute, two of them with fills."""
+    rng, step = np.random.default_rng(3), 60 / 96 / 4
+    mix = np.zeros((2, round(12 * 16 * step * RATE)))
 
-    def hat(decay: float) -> np.ndarray:
-        return signal.sosfilt(high, rng.standard_normal(len(t))) * np.exp(-t / decay)
+    def strike(sound: np.ndarray, bar: int, place: int, late: float, pan: float) -> None:
+        swing = 0.11 * step * (place % 2)
+        at = (16 * bar + place) * step + swing + late + 0.0025 * rng.standard_normal()
+        add(mix, sound, at + 0.02, pan)
 
-    def tom(f: float) -> np.ndarray:
-        return np.sin(2 * np.pi * f * (t + 0.01 * (1 - np.exp(-t / 0.02)))) * np.exp(-t / 0.12)
-
-    for bar in range(16):
-        kicks = [{0, 6, 10}, {0, 7, 10}, {0, 3, 8, 10}][int(rng.integers(3))]
+    for number in range(12):
+        fill = FILLS[number // 4 % 2] if number in (3, 10) else ""
+        lines = (KICKS[number % 4], SNARES[number % 4], HATS[number // 2 % 2])
         for place in range(16):
-            at = (bar * 16 + place) * step + (0.012 if place % 2 else 0) + rng.uniform(0, 0.003)
-            if bar % 4 == 3 and place >= 10:
-                pick = int(rng.integers(4))
-                add(
-                    mix, 0.8 * (snare() if pick == 3 else tom((110, 150, 200)[pick])), at, rate, one
-                )
-            elif place in kicks:
-                add(mix, rng.uniform(0.85, 1.0) * kick(), at, rate, one)
-            elif place in (4, 12):
-                add(mix, rng.uniform(0.7, 0.85) * snare(), at, rate, one)
-            if place % 2 == 0 or rng.random() < 0.25:
-                add(mix, rng.uniform(0.12, 0.3) * hat(0.12 if place == 14 else 0.03), at, rate, one)
-    return finished(np.tanh(1.2 * mix), rate), rate
+            low, high, hat = (0.1 * float(line[place].replace(".", "0")) for line in lines)
+            own = 0.92 + 0.16 * rng.random()
+            if fill and place >= 8:
+                loud = 0.1 * float(fill[place].replace(".", "0")) * own
+                head = (0, 215, 165, 120)[(place - 8) // 2]
+                tom = membrane(head, 0.6, 0.16, 0.35) if head else snare(1.0, rng)
+                strike(0.75 * loud * tom, number, place, 0.0, 0.25 + 0.07 * (place - 8))
+                low, high = (0.8, 0.0) if place in (8, 12) else (0.0, 0.0)
+            if low:
+                strike(1.05 * kick(low * own, rng), number, place, -0.003, 0.5)
+            if high:
+                strike(0.85 * snare(high * own, rng), number, place, 0.006, 0.46)
+            if hat and not (fill and place >= 8):
+                open_hat = place == 14 and number % 4 == 1
+                ring = 0.22 if open_hat else 0.028 + 0.02 * hat
+                sound = 0.22 * hat * own * metal(0.5, 6000, ring, rng)
+                strike(sound, number, place, 0.0, 0.7)
+        if number in (0, 4, 8, 11):
+            strike(0.34 * metal(2.5, 3200, 0.7, rng), number, 0, 0.0, 0.3)
+    mix = np.tanh(1.3 * mix)  # the glue of a tape
+    return finished(room(mix, 0.45, 0.2, rng))
 
 
 PIECES = {"plucked": plucked, "bells": bells, "drums": drums}
@@ -172,10 +154,9 @@ def main() -> None:
     folder = Path(__file__).parent / "shipped"
     folder.mkdir(exist_ok=True)
     for name, piece in PIECES.items():
-        sound, rate = piece()
-        with soundfile.SoundFile(folder / f"{name}.wav", "w", rate, len(sound), "PCM_16") as file:
+        with soundfile.SoundFile(folder / f"{name}.wav", "w", RATE, 2, "PCM_16") as file:
             file.title, file.copyright = name, "CC0 1.0, the wavegen authors"
-            file.write(sound.T)
+            file.write(piece().T)
 
 
 if __name__ == "__main__":
