@@ -15,11 +15,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile much and compute little: XLA need not make the best of its code.
-if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-    os.environ.setdefault(
-        "XLA_FLAGS",
-        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
-    )
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
@@ -51,6 +49,17 @@ VARIANTS = [
 ]
 JAX = os.environ.get("KERAS_BACKEND") == "jax"
 SLOW = pytest.mark.slow
+QUICK = False  # whether slow tests are left out
+
+
+def pytest_configure(config):
+    global QUICK
+    QUICK = "not slow" in config.option.markexpr
+
+
+def examples(count):
+    """Returns how many examples a property that takes long is tried with: a third in a hurry."""
+    return -(-count // 3) if QUICK else count
 
 
 def variant_name(variant):
@@ -151,7 +160,7 @@ def recordings(tmp_path, monkeypatch):
 
 
 def compile_once():
-    """Lets one of several processes compile a kernel, which is kept on disk, and the others wait."""
+    """Lets one of several processes compile a kernel, kept on disk, while the others wait."""
     import fcntl
 
     from numba.core.dispatcher import Dispatcher

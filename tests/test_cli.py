@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 import soundfile
-from conftest import make_model, tune
+from conftest import SLOW, make_model, tune
 
 from wavegen import audio, cli, recipe
 from wavegen.cli.compiling import show_compiling
@@ -305,13 +305,12 @@ def test_bad_recordings_are_named_and_skipped(place, capsys):
     assert "3 of 3 files skipped" in capsys.readouterr().err
 
 
-def test_a_seed_is_never_overwritten(place, capsys):
-    assert run("train", "--name", "a", "--steps", 1, *FAST) == 0
-    before = (place / "my seed é.wav").read_bytes()
+def test_a_seed_is_never_overwritten(untrained, capsys):
+    before = (untrained / "my seed é.wav").read_bytes()
     command = ["sample", "my seed é.wav", "-t", "0.1", "-o", ".", "--filename", "{seed_name}"]
     assert run(*command, "--force") == 3
     assert "overwrite the seed" in capsys.readouterr().err
-    assert (place / "my seed é.wav").read_bytes() == before
+    assert (untrained / "my seed é.wav").read_bytes() == before
     assert run(*command[:-1], "{nonsense}") == 2
 
 
@@ -392,7 +391,9 @@ def test_every_field_has_a_flag():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=SLOW)]
+)
 def test_a_signal_saves_and_the_same_command_continues(place, number, code):
     command = [sys.executable, "-m", "wavegen", "train", "--name", "a", "--steps", "100000", *FAST]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -415,14 +416,13 @@ def test_a_signal_saves_and_the_same_command_continues(place, number, code):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_an_interrupted_drawing_keeps_what_was_drawn(place, capsys):
-    assert run("train", "--name", "a", "--steps", 1, *FAST) == 0
+def test_an_interrupted_drawing_keeps_what_was_drawn(untrained):
     command = [sys.executable, "-m", "wavegen", "sample", "my seed é.wav", "-t", "50m"]
     command += ["--seed", "1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        drafts = list((place / "generated").glob(".*partial*"))
+        drafts = list((untrained / "generated").glob(".*partial*"))
         if drafts and drafts[0].stat().st_size > 60_000:
             break
         time.sleep(0.2)
@@ -431,4 +431,4 @@ def test_an_interrupted_drawing_keeps_what_was_drawn(place, capsys):
     assert process.returncode == 143, err
     sound, rate = soundfile.read(out.strip())
     assert len(sound) > 2.5 * rate and "is kept" in err and "Traceback" not in err
-    assert not list((place / "generated").glob(".*partial*"))
+    assert not list((untrained / "generated").glob(".*partial*"))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import tune
+from conftest import SLOW, examples, tune
 from contract import run_blocks, verify_contract
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,7 +89,7 @@ def correlation_of(frequencies, order):
     return np.mean([np.cos(f * np.arange(order + 1)) for f in frequencies], axis=0)
 
 
-@pytest.mark.parametrize("order", [2, 24, 512])
+@pytest.mark.parametrize("order", [2, 24, pytest.param(512, marks=SLOW)])
 @pytest.mark.parametrize("frequencies", TONES)
 def test_tones_have_a_stable_predictor(order, frequencies):
     correlation = correlation_of(frequencies, order)
@@ -101,7 +101,9 @@ def test_tones_have_a_stable_predictor(order, frequencies):
     assert missed < 0.05 or order < 2 * len(frequencies)
 
 
-@pytest.mark.parametrize("lift", [0.0, -1e-6, -1e-2])
+@pytest.mark.parametrize(
+    "lift", [pytest.param(0.0, marks=SLOW), -1e-6, pytest.param(-1e-2, marks=SLOW)]
+)
 @pytest.mark.parametrize("frequencies", TONES)
 def test_what_no_signal_could_have_still_has_a_stable_solution(lift, frequencies):
     """Should rounding outweigh the ridge, no error becomes negative, nor 0 / 0."""
@@ -235,13 +237,13 @@ def test_it_keeps_the_contract(order, hop):
     verify_contract(Streaming(following(order, hop)), x, tolerance=1e-4)
 
 
-@untimed
+@settings(deadline=None, max_examples=examples(30))
 @given(SEEDS, st.lists(st.integers(1, 45), min_size=1, max_size=6))
 def test_blocks_of_any_length_are_the_whole(seed, blocks):
     streaming = Streaming(following())
     x = np.swapaxes(coloured(seed, sum(blocks), 2, 2), 1, 2)
     whole = np.asarray(streaming(x))
-    found = run_blocks(streaming, x, blocks)
+    found = run_blocks(streaming.step, streaming.initial_state(2), x, blocks)
     np.testing.assert_allclose(found, whole, atol=1e-3 * x.std())
 
 

@@ -1,6 +1,13 @@
 import numpy as np
 import pytest
-from conftest import VARIANTS, make_config, make_frames, make_model, variant_name
+from conftest import (
+    make_config,
+    make_frames,
+    make_model,
+    shared_model,
+    variant_name,
+    variants,
+)
 from contract import verify_contract
 from keras import ops
 from scipy.signal import lfilter
@@ -12,14 +19,19 @@ from wavegen.models import FAMILIES, heads, predictor
 from wavegen.models.frames import frames_of, parts_of
 from wavegen.models.resonator import DEGREES, inside
 
-WAVENETS = [variant for variant in VARIANTS if variant[0] == "wavenet"]
 STEREO = [("wavenet", {"channels": 2}), ("wavenet", {"channels": 2, "head": "softmax"})]
 
 
-@pytest.fixture(params=WAVENETS, ids=variant_name)
+@pytest.fixture(params=variants())
+def model(request):
+    family, fields = request.param
+    return shared_model(family, tuple(fields.items()))
+
+
+@pytest.fixture(params=variants("wavenet"))
 def wavenet(request):
     family, fields = request.param
-    return make_model(family, **fields)
+    return shared_model(family, tuple(fields.items()))
 
 
 def test_every_family_keeps_the_contract(model):
@@ -27,7 +39,9 @@ def test_every_family_keeps_the_contract(model):
     verify_contract(model, frames)
 
 
-@pytest.mark.parametrize("fields", [{"channels": 2}, {"head": "softmax"}])
+@pytest.mark.parametrize(
+    "fields", [{"channels": 2}, pytest.param({"head": "softmax"}, marks=pytest.mark.slow)]
+)
 def test_a_wavenet_keeps_the_contract_when_its_predictor_is_fitted(fields):
     """A fit amplifies the rounding of what it is made from, which differs from block to block."""
     model = make_model("wavenet", **fields)
@@ -98,9 +112,10 @@ def test_predictor_follows_the_recursion():
     layer.bounds.assign([0.5, 1e-3, 0.2])
     x = lfilter([0.1], [1, -1.7, 0.8], np.random.default_rng(3).standard_normal(200))
     x = x.astype("float32")
-    mean, scale, surprise, _ = layer.step(
+    mean, scale, surprise, size, _ = layer.step(
         ops.convert_to_tensor(x[None, :, None]), layer.initial_state(1)
     )
+    assert size == 1.0
     mean, scale, surprise = (np.asarray(array)[0, :, 0] for array in (mean, scale, surprise))
     fixed = lfilter(taps, [1.0], x)  # [t] is of sample t + 1
     left = x - np.concatenate([[0], fixed[:-1]])
@@ -123,10 +138,31 @@ def test_what_the_network_hears_stays_in_its_range():
     for size in (0.0, 1e-4, 0.1, 1.0):
         x = (size * np.random.default_rng(1).uniform(-1, 1, (1, 100, 2))).astype("float32")
         x[0, 50] = 1.0  # a click
-        mean, scale, surprise, _ = layer.step(ops.convert_to_tensor(x), layer.initial_state(1))
-        found = np.asarray(layer.features(ops.convert_to_tensor(x), mean, scale, surprise))
+        *told, _ = layer.step(ops.convert_to_tensor(x), layer.initial_state(1))
+        found = np.asarray(layer.features(ops.convert_to_tensor(x), *told))
         assert found.shape == (1, 100, 10) and np.isfinite(found).all()
         assert np.abs(found).max() < 8
+
+
+def test_a_given_size_scales_what_a_predictor_makes_of_a_sound():
+    """Of a sound half as loud, given as half as loud, all is half as large."""
+    layer = predictor.AdaptivePredictor(8, 16, 60.0, 1, conditioned=True)
+    layer.build((None, None, 1))
+    x = lfilter([0.1], [1, -1.7, 0.8], np.random.default_rng(4).standard_normal(300))
+    given = np.zeros((1, 300, 1, 2 + predictor.WHITENING), "float32")
+    given[..., 0], given[..., 1], given[..., 2] = 0.1, 0.3, 0.9
+    found = []
+    for factor in (1.0, 0.5):
+        heard = ops.convert_to_tensor((factor * x)[None, :, None].astype("float32"))
+        given_here = given * np.where(np.arange(given.shape[-1]) < 2, factor, 1.0)
+        *told, _ = layer.step(heard, layer.initial_state(1), given_here.astype("float32"))
+        found.append([np.asarray(array) for array in told])
+    for whole, half in zip(*found, strict=True):
+        np.testing.assert_allclose(half, 0.5 * whole, rtol=1e-3, atol=1e-6)
+    scale = found[0][1]
+    assert scale.min() >= 0.1 * predictor.GIVEN_BOUNDS[1] * 0.999
+    missing = np.sqrt(predictor.NOISE * predictor.LEAST) * 0.3
+    assert scale.max() <= np.hypot(0.1 * predictor.GIVEN_BOUNDS[2], missing) * 1.001
 
 
 def test_mu_law_of_what_is_heard():

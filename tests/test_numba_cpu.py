@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import make_config, make_frames, make_model
+from conftest import SLOW, make_config, make_frames, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -43,10 +43,14 @@ def lanes_name(lanes):
 
 
 def each_of(lanes):
-    return pytest.mark.parametrize("lanes", lanes, ids=lanes_name)
+    """Tests run for this processor in the quick suite, in CI for others as well."""
+    marked = [pytest.param(one, marks=[SLOW] * (one != HERE)) for one in lanes]
+    return pytest.mark.parametrize("lanes", marked, ids=lanes_name)
 
 
-each_precision = pytest.mark.parametrize("precision", PRECISIONS)
+each_precision = pytest.mark.parametrize(
+    "precision", [pytest.param(one, marks=[SLOW] * (one == "bfloat16")) for one in PRECISIONS]
+)
 
 # -- elementary functions --------------------------------------------------------------------------
 

@@ -1,9 +1,11 @@
 """The compiled engine of a spectral LSTM computes what the reference does."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
-from conftest import make_frames, make_model
+from conftest import SLOW, make_frames, make_model
 
 from wavegen import engines
 from wavegen.engines.numba_cpu import Lanes
@@ -18,11 +20,19 @@ FIELDS = [
     {"channels": 2, "units": 20, "layers": 3, "renderer_units": 17, "codes": 19, "hop_length": 8},
     {"n_fft": 256, "hop_length": 128, "bands": 40, "layers": 1},
 ]
+# The first and the last are in CI only; so are other precisions than the default and float32.
+SIZES = [pytest.param(fields, marks=[SLOW] * (n in (0, 3))) for n, fields in enumerate(FIELDS)]
 
 
-@pytest.fixture(scope="module", params=FIELDS, ids=str)
+@pytest.fixture(scope="module", params=SIZES, ids=str)
 def model(request):
     return make_model("spectral_lstm", **({"timbre_seconds": 1.0} | request.param))
+
+
+@functools.cache
+def reference_of(model):
+    """Returns the reference that a model's tests share: it is compiled for every length."""
+    return Reference(model)
 
 
 def by_hand(model, precision="float32", lanes=None):
@@ -43,7 +53,7 @@ def apart(one, other):
 
 
 def test_sessions_and_likelihoods_are_the_references(model):
-    frames, engine, reference = make_frames(model, time=70), by_hand(model), Reference(model)
+    frames, engine, reference = make_frames(model, time=70), by_hand(model), reference_of(model)
     assert apart(reference.prime(frames), engine.prime(frames)) < 1e-4
     np.testing.assert_allclose(engine.log_prob(frames[0]), reference.log_prob(frames[0]), atol=1e-4)
 
@@ -51,7 +61,7 @@ def test_sessions_and_likelihoods_are_the_references(model):
 @pytest.mark.parametrize("controls", [{}, {"temperature": 0.7, "top_p": 0.6, "noisiness": 0.5}])
 def test_frames_are_the_references(model, controls):
     """A few: what is drawn is heard, and a code that flips by rounding changes all that follows."""
-    frames, engine, reference = make_frames(model, batch=5), by_hand(model), Reference(model)
+    frames, engine, reference = make_frames(model, batch=5), by_hand(model), reference_of(model)
     noise = uniforms(model, 5, 4)
     controls = {"temperature": 1.0, "top_p": 1.0, "noisiness": 1.0} | controls
     wanted, _ = reference.draw(reference.prime(frames), noise, **controls)
@@ -61,15 +71,16 @@ def test_frames_are_the_references(model, controls):
 
 
 def test_an_engine_takes_over_in_the_middle_of_a_phrase(model):
-    frames, engine, reference = make_frames(model), by_hand(model), Reference(model)
-    noise, calm = uniforms(model, 2, 3), {"temperature": 0.0, "noisiness": 0.0, "top_p": 1.0}
+    frames, engine, reference = make_frames(model), by_hand(model), reference_of(model)
+    noise, calm = uniforms(model, 2, 4), {"temperature": 0.0, "noisiness": 0.0, "top_p": 1.0}
     wanted, _ = reference.draw(reference.prime(frames), noise, **calm)
     for first, then in ((engine, reference), (reference, engine)):
-        one, session = first.draw(first.prime(frames), noise[:, :1], **calm)
-        rest, _ = then.draw(session, noise[:, 1:], **calm)
+        one, session = first.draw(first.prime(frames), noise[:, :2], **calm)
+        rest, _ = then.draw(session, noise[:, 2:], **calm)
         assert apart(wanted, np.concatenate([one, rest], axis=1)) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_processor_without_vectors_pairs_inputs_of_an_odd_width():
     """Two smaller numbers share one row of weights, and every width here is odd."""
     odd = dict(units=7, renderer_units=5, codes=9, bands=7, n_fft=34, hop_length=17)
@@ -81,6 +92,7 @@ def test_a_processor_without_vectors_pairs_inputs_of_an_odd_width():
         assert 0 < np.abs(whole - fewer).max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [Lanes(1, fused=False), Lanes(8)], ids=str)
 def test_other_processors_compute_the_same(lanes):
     model = make_model("spectral_lstm", channels=2, timbre_seconds=1.0)
@@ -89,7 +101,9 @@ def test_other_processors_compute_the_same(lanes):
     np.testing.assert_allclose(found, by_hand(model).log_prob(frames[0]), atol=1e-4)
 
 
-@pytest.mark.parametrize(("precision", "limit"), [("bfloat16", 0.1), ("int8", 0.1)])
+@pytest.mark.parametrize(
+    ("precision", "limit"), [pytest.param("bfloat16", 0.1, marks=SLOW), ("int8", 0.1)]
+)
 def test_fewer_bits_stay_near(model, precision, limit):
     frames = make_frames(model, time=70)
     whole, fewer = (by_hand(model, p).log_prob(frames[0]) for p in ("float32", precision))

@@ -1,7 +1,9 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
-from conftest import VARIANTS, make_frames, make_model, variant_name
+from conftest import make_frames, make_model, shared_model, variants
 from contract import shapes
 
 from wavegen.engines.reference import Reference
@@ -9,13 +11,19 @@ from wavegen.errors import UsageError
 from wavegen.nest import map_nest
 from wavegen.streaming import Ring
 
-WAVENETS = [variant for variant in VARIANTS if variant[0] == "wavenet"]
+LENGTH = 60  # of what is drawn: beyond every receptive field
 
 
-@pytest.fixture(params=WAVENETS, ids=variant_name)
+@pytest.fixture(params=variants("wavenet"))
 def wavenet(request):
     family, fields = request.param
-    return make_model(family, **fields)
+    return shared_model(family, tuple(fields.items()))
+
+
+@functools.cache
+def engine_of(model):
+    """Returns the engine that several tests share: of a length it compiles one loop."""
+    return Reference(model)
 
 
 def uniforms(model, rows, time, seed=0):
@@ -30,7 +38,7 @@ def assert_close(found, wanted, tolerance=1e-4):
 
 def test_distributions_are_the_models_own(wavenet):
     frames, config = make_frames(wavenet, batch=2, time=24), wavenet.config
-    found, session = Reference(wavenet).distributions(frames)
+    found, session = engine_of(wavenet).distributions(frames)
     y, state = wavenet.step(frames[:, :-1], wavenet.initial_state(2))
     count = config.levels if config.head == "softmax" else 3 * config.mixtures
     assert found.shape == (2, 23, config.channels, count) and found.dtype == np.float32
@@ -40,7 +48,7 @@ def test_distributions_are_the_models_own(wavenet):
 
 def test_distributions_go_on_from_a_session(wavenet):
     """Whole = blocks = after priming = one frame at a time."""
-    engine, frames = Reference(wavenet), make_frames(wavenet, batch=2, time=20)
+    engine, frames = engine_of(wavenet), make_frames(wavenet, batch=2, time=20)
     whole, end = engine.distributions(frames)
     first, session = engine.distributions(frames[:, :9])
     second, after = engine.distributions(frames[:, 9:10], session)
@@ -62,7 +70,8 @@ def test_distributions_need_a_frame_to_come_after_and_a_family_with_levels():
 
 def test_rings_turn_many_times_and_end_in_order(wavenet):
     """Longer than the receptive field, drawing is step and draw by hand, and so is its state."""
-    engine, time = Reference(wavenet), wavenet.config.receptive_field + 21
+    engine, time = engine_of(wavenet), LENGTH
+    assert time > wavenet.config.receptive_field + 5
     frames, noise = make_frames(wavenet, batch=1, time=30), uniforms(wavenet, 1, time)
     found, (last, state) = engine.draw(engine.prime(frames), noise)
     _, wanted = wavenet.step(frames[:, :-1], wavenet.initial_state(1))
@@ -80,8 +89,8 @@ def test_rings_turn_many_times_and_end_in_order(wavenet):
 
 def test_what_was_drawn_is_likely_after_the_hand_over(wavenet):
     """Teacher-forced distributions say the same, whether the frames before were drawn or heard."""
-    engine, frames = Reference(wavenet), make_frames(wavenet, batch=2, time=10)
-    drawn, session = engine.draw(engine.prime(frames), uniforms(wavenet, 2, 50))
+    engine, frames = engine_of(wavenet), make_frames(wavenet, batch=2, time=10)
+    drawn, session = engine.draw(engine.prime(frames), uniforms(wavenet, 2, LENGTH))
     coming = make_frames(wavenet, batch=2, time=5, seed=9)
     found, _ = engine.distributions(coming, session)
     whole, _ = engine.distributions(np.concatenate([frames, drawn, coming], axis=1))
@@ -126,12 +135,13 @@ def test_rows_with_controls_of_their_own_are_drawn_apart():
 
 
 def test_a_batch_and_its_blocks_change_no_bit_of_the_state(wavenet):
-    engine, frames = Reference(wavenet), make_frames(wavenet, batch=2, time=12)
-    noise = uniforms(wavenet, 2, 33)
+    engine, frames = engine_of(wavenet), make_frames(wavenet, batch=2, time=12)
+    noise, half = uniforms(wavenet, 2, LENGTH), LENGTH // 2
     _, whole = engine.draw(engine.prime(frames), noise)
     session = engine.prime(frames)
-    for start, end in ((0, 1), (1, 20), (20, 33)):
-        _, session = engine.draw(session, noise[:, start:end])
+    _, session = engine.draw(session, noise[:, :half])
+    for t in range(half, LENGTH):
+        _, session = engine.draw(session, noise[:, t : t + 1])
     one = map_nest(lambda array: array[1:], engine.prime(frames))
     _, alone = engine.draw(one, noise[1:])
     for a, b, c in zip(*map(keras.tree.flatten, (whole, session, alone)), strict=True):

@@ -74,7 +74,7 @@ class Console:
             table.add_row(*map(shown, row))
         target = self.rich
         if to_stdout:
-            width = None if sys.stdout.isatty() else WIDE
+            width = None if sys.stdout and sys.stdout.isatty() else WIDE  # it may be closed
             target = Rich(highlight=False, markup=False, emoji=False, width=width)
         target.print(table)
 
