@@ -349,13 +349,14 @@ SIGNALLED = """
 import os, signal, sys, threading, time
 from wavegen.cli.display import Console
 from wavegen.cli.signals import Signals
+before = signal.getsignal(signal.SIGINT)  # in the background of a shell it is ignored
 with Signals(Console()) as signals:
     signals.worth_saving = sys.argv[1] == "worth"
     for _ in range(int(sys.argv[2])):
         os.kill(os.getpid(), getattr(signal, sys.argv[3]))
         time.sleep(0.3)
     assert signals.stopped() and signals.received == getattr(signal, sys.argv[3])
-assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert signal.getsignal(signal.SIGINT) is before
 """
 
 
