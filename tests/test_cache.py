@@ -397,6 +397,19 @@ def go(child):
     child.stdin.flush()
 
 
+def test_a_clock_that_goes_backwards_changes_nothing(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.wav", tone(70.0))  # large enough for a note
+    now = time.time()
+    hours = iter(range(0, -(10**6), -3600))
+    monkeypatch.setattr(time, "time", lambda: now + next(hours))
+    first = Cache(tmp_path / "cache").decode(path, audio.info(path), RATE, 1)
+    draft = tmp_path / "cache/temporary/1-abc"  # another process is writing it
+    draft.touch()
+    assert Cache(tmp_path / "cache").find(path, RATE, 1) in (None, first)
+    assert Cache(tmp_path / "cache").decode(path, audio.info(path), RATE, 1) == first
+    assert draft.exists()
+
+
 def test_processes_decode_the_same_recording_at_once(tmp_path):
     path, folder = save(tmp_path / "a.wav", tone(30.0)), tmp_path / "cache"
     with decoding(path, folder) as one, decoding(path, folder) as other:

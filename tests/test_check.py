@@ -276,3 +276,33 @@ def test_findings_of_a_long_recording_take_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16e6
+
+
+def test_values_that_are_no_sound_become_zeros_where_asked(place, capsys):
+    """And only there: what was repaired once is refused again without `--repair`."""
+    from wavegen.cli import parse, train
+
+    sound = tune(2.0, RATE, 2, seed=7)
+    sound[0, 100:103], sound[1, 20_000] = [np.nan, np.inf, -np.inf], 1e30
+    Path("in").mkdir()
+    soundfile.write("in/holes.wav", sound.T, RATE, subtype="DOUBLE")
+    soundfile.write("in/nothing.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    told = "4 values that are no sound (NaN, infinite or beyond 1000) set to zero"
+    for repair, zeroed in (([], None), (["--repair"], told), ([], None), (["--repair"], told)):
+        rows = found(capsys, "in", *repair, code=0 if repair else 2)
+        assert rows["holes.wav"]["usable"] == bool(repair)
+        assert (rows["holes.wav"]["warnings"] or [None])[0] == zeroed
+        assert not rows["nothing.wav"]["usable"]
+    assert rows["nothing.wav"]["reason"] == "holds no value that is sound; export it again"
+    arguments = parse.parser().parse_args(["train", "in", "--repair"])
+    config, settings = train.wanted(arguments, "wavenet", None)
+    data = train.load(arguments, config, settings, train.Console())
+    assert f"in/holes.wav: {told}" in capsys.readouterr().err
+    whole = data.signal(0, 0, data.recordings[0].samples)
+    expected = np.where(np.abs(sound) <= 1, sound, 0).mean(axis=0)
+    assert np.abs(whole[0] - expected).max() < 1e-6
+    assert run("in", "--repair", "--fix", "out") == 0
+    said = capsys.readouterr()
+    assert f"holes.wav: {told}" in said.err and "train in --repair" in said.out
+    copy, _ = audio.read("out/holes.wav")
+    assert np.array_equal(copy, np.where(np.abs(sound) <= 1, sound, 0).astype("float32"))

@@ -44,6 +44,7 @@ def test_train_sample_score_runs_info(place, capsys):
     out, err = capsys.readouterr()
     assert out.strip() == "runs/a/model.safetensors"
     assert "not trained yet: this is what it starts from" in err
+    assert re.search("^computing on (the CPU|.*GPU|NVIDIA)", err, re.MULTILINE)
     assert "2 recordings" in err and "held out" in err and "listen: runs/a/samples/step" in err
     assert (place / "runs/a/samples/music.wav").exists()
 

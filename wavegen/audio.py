@@ -20,14 +20,14 @@ import numpy as np
 
 from wavegen import pcm, riff, sniff
 from wavegen.errors import AudioError, UsageError, shown
+from wavegen.finite import Repair, checked
 from wavegen.writer import INFO_NAMES, Writer, write
 
-__all__ = ["EXTENSIONS", "Info", "Writer", "blocks", "info", "metadata", "mix", "read", "shown"]
-__all__ += ["write"]
+__all__ = ["EXTENSIONS", "Info", "Repair", "Writer", "blocks", "info", "metadata", "mix", "read"]
+__all__ += ["shown", "write"]
 
 EXTENSIONS = frozenset(suffix for suffixes in sniff.SUFFIXES.values() for suffix in suffixes)
 OWN = ("WAV", "W64")  # kinds decoded without libsndfile
-LOUDEST = 1e3  # float samples beyond this are not sound
 DECODE_BYTES = 2**20  # of a WAV at a time
 DECODE_FRAMES = 2**16  # of any other kind
 AudioPath = str | os.PathLike[str]
@@ -75,6 +75,7 @@ def blocks(
     sample_rate: int | None = None,
     channels: int | None = None,
     block_frames: int = 65536,
+    repair: Repair | None = None,
 ) -> Iterator[np.ndarray]:
     """Yields the sound of a file in blocks, so that any length fits in memory.
 
@@ -86,6 +87,7 @@ def blocks(
         channels: 1 mixes all channels evenly; 2 doubles a mono file and takes the front left and
             right of more than two; None keeps the file's own.
         block_frames: samples in each block but the last, >= 1; it does not change the sound.
+        repair: values that are no sound become zeros, which it counts; None refuses them.
 
     Yields:
         float32 `(channels, n)`, 0 < n <= block_frames.
@@ -102,7 +104,7 @@ def blocks(
         raise UsageError(f"sample_rate={sample_rate} must lie in {limits} Hz")
     if block_frames < 1:
         raise UsageError(f"block_frames={block_frames} must be at least 1")
-    return _regrouped(_converted(path, sample_rate, channels), block_frames)
+    return _regrouped(_converted(path, sample_rate, channels, repair), block_frames)
 
 
 def read(
@@ -232,29 +234,13 @@ def _library_blocks(path: AudioPath, decoder: Any, whole: int) -> Iterator[np.nd
         raise AudioError(f"{shown(path)}: truncated copy, only {there}; copy or export it again")
 
 
-def _finite(path: AudioPath, source: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
-    """Yields blocks whose samples are all finite and of a size that sound can have."""
-    start = 0
-    for block in source:
-        peak = np.abs(block).max()  # NaN if there is one
-        if not peak <= LOUDEST:
-            bad = ~(np.abs(block) <= LOUDEST)
-            first = int(np.argmax(bad.any(axis=0)))
-            value = block[:, first][bad[:, first]][0]
-            what = f"a value of {value:.3g}" if np.isfinite(value) else "a NaN or infinite value"
-            raise AudioError(
-                f"{shown(path)}: holds {what}, first at {(start + first) / rate:.3f} s; "
-                "export it again"
-            )
-        start += block.shape[1]
-        yield block
-
-
-def _converted(path: AudioPath, wanted: int | None, channels: int | None) -> Iterator[np.ndarray]:
+def _converted(
+    path: AudioPath, wanted: int | None, channels: int | None, repair: Repair | None
+) -> Iterator[np.ndarray]:
     """Yields the sound checked, mixed and resampled, in blocks of no particular length."""
     with _source(path) as (found, source):
         rate = found.sample_rate
-        mixed = (mix(block, channels) for block in _finite(path, source, rate))
+        mixed = (mix(block, channels) for block in checked(path, source, rate, repair))
         if wanted is None or wanted == rate:
             yield from mixed
         else:

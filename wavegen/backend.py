@@ -30,6 +30,21 @@ def name() -> str:
     return backend
 
 
+def device() -> str:
+    """Returns in words what is computed on: a GPU by its name, or the CPU."""
+    if name() == "jax":
+        import jax
+
+        found = jax.devices()[0]
+        return "the CPU" if found.platform == "cpu" else f"{found.device_kind} ({found.platform})"
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        return "the CPU"
+    return str(tf.config.experimental.get_device_details(devices[0]).get("device_name", "a GPU"))
+
+
 def compiled(function: Callable, *fixed: Any) -> Callable:
     """Returns the function compiled by XLA; arguments and results are (nests of) arrays.
 

@@ -22,6 +22,7 @@ import numpy as np
 from wavegen import audio
 from wavegen.entry import Entry, commit, open_entry, reason, write_draft
 from wavegen.errors import AudioError, OutputError, shown
+from wavegen.finite import repaired
 from wavegen.levels import QUIET
 
 VERSION = 1  # of the entries: another number and everything is decoded again
@@ -49,18 +50,21 @@ class Cache:
 
     Attributes:
         folder: where it is.
+        repair: whether values that are no sound become zeros, instead of an error.
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(self, folder: str | Path | None = None, *, repair: bool = False) -> None:
         """Opens the cache, making its folders where there are none.
 
         Args:
             folder: where to keep it; None is `default_folder()`.
+            repair: see above.
 
         Raises:
             OutputError: the folder cannot be made or written.
         """
         self.folder = Path(folder) if folder is not None else default_folder()
+        self.repair = repair
         self._temporary = self.folder / "temporary"
         try:
             self._temporary.mkdir(parents=True, exist_ok=True)
@@ -85,7 +89,7 @@ class Cache:
         status = _status(path)
         small = status.st_size <= SMALL
         key = _content_key(path) if small else self._remembered(path, status)
-        return open_entry(self._name(key, sample_rate, channels)) if key else None
+        return self._kept(key, sample_rate, channels) if key else None
 
     def decode(self, path: str | Path, info: audio.Info, sample_rate: int, channels: int) -> Entry:
         """Returns the recording's entry, decoding it first unless its content is known already.
@@ -102,12 +106,11 @@ class Cache:
         """
         before = _status(path)
         key = self._remembered(path, before) or _content_key(path)
-        name = self._name(key, sample_rate, channels)
-        entry = open_entry(name)
+        entry = self._kept(key, sample_rate, channels)
         if entry is None:
             drafts: list[Path] = []
             try:
-                entry = self._decoded(path, info, name, key, sample_rate, channels, drafts)
+                entry = self._decoded(path, info, key, sample_rate, channels, drafts)
                 _check_unchanged(path, before)
                 commit(drafts[0], entry)
             except OSError as error:
@@ -123,7 +126,6 @@ class Cache:
         self,
         path: str | Path,
         info: audio.Info,
-        name: str,
         key: str,
         sample_rate: int,
         channels: int,
@@ -131,12 +133,14 @@ class Cache:
     ) -> Entry:
         """Returns the entry that `drafts[0]` will be; the caller removes all drafts."""
         drafts.append(self._draft())
-        blocks = audio.blocks(path, sample_rate=sample_rate, channels=channels)
+        repair = audio.Repair() if self.repair else None
+        blocks = audio.blocks(path, sample_rate=sample_rate, channels=channels, repair=repair)
         levels, digest = write_draft(drafts[0], _reading(path, blocks), channels)
         antiphase = False
         if channels == 1 and info.channels > 1 and levels.peak < 100 * QUIET:
             drafts.insert(0, self._draft())
-            both = audio.blocks(path, sample_rate=sample_rate, channels=2)
+            again = audio.Repair() if self.repair else None
+            both = audio.blocks(path, sample_rate=sample_rate, channels=2, repair=again)
             first = (block[:1] for block in _reading(path, both))
             left, left_digest = write_draft(drafts[0], first, 1)
             antiphase = left.peak >= QUIET and left.rms > 20 * levels.rms  # the mix lost 26 dB
@@ -146,8 +150,10 @@ class Cache:
                 drafts.reverse()
         if not np.isfinite([*levels.means, levels.rms]).all():
             raise AudioError(f"{shown(path)}: holds NaN or infinite samples")
+        zeroed = repair.values if repair else 0
+        warnings = [*info.warnings[:8], *([repaired(zeroed)] if zeroed else [])]
         return Entry(
-            path=name,
+            path=self._name(key, sample_rate, channels, bool(zeroed)),
             key=key,
             sample_rate=sample_rate,
             channels=channels,
@@ -157,7 +163,7 @@ class Cache:
             antiphase=antiphase,
             source_sample_rate=info.sample_rate,
             source_channels=info.channels,
-            warnings=tuple(ascii(warning)[1:-1][:200] for warning in info.warnings[:8]),
+            warnings=tuple(ascii(warning)[1:-1][:200] for warning in warnings),
         )
 
     def _remembered(self, path: str | Path, status: os.stat_result) -> str | None:
@@ -184,8 +190,16 @@ class Cache:
         name = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()
         return self.folder / "paths" / name[:2] / f"{name}.json"
 
-    def _name(self, key: str, sample_rate: int, channels: int) -> str:
-        name = f"{key}-{sample_rate}-{channels}-{VERSION}.f32"
+    def _kept(self, key: str, sample_rate: int, channels: int) -> Entry | None:
+        """Returns the entry of some content; a repaired one only where repairs are asked for."""
+        entry = open_entry(self._name(key, sample_rate, channels, False))
+        if entry is None and self.repair:
+            entry = open_entry(self._name(key, sample_rate, channels, True))
+        return entry
+
+    def _name(self, key: str, sample_rate: int, channels: int, zeroed: bool) -> str:
+        kind = "-repaired" if zeroed else ""
+        name = f"{key}-{sample_rate}-{channels}-{VERSION}{kind}.f32"
         return os.path.join(self.folder, "decoded", key[:2], name)
 
     def _draft(self) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavegen.findings import LONG_PAUSE, Findings
+from wavegen.finite import repaired
 from wavegen.levels import FULL_SCALE
 from wavegen.recording import OFFSET
 
@@ -25,6 +26,7 @@ class Correction:
         start: first sample to keep.
         stop: one past the last sample to keep.
         words: what that does, a few words each; () where there is nothing to put right.
+        zeroed: how many values that are no sound become zeros.
     """
 
     offsets: tuple[float, ...]
@@ -33,11 +35,17 @@ class Correction:
     start: int
     stop: int
     words: tuple[str, ...]
+    zeroed: int = 0
 
 
-def correction_of(found: Findings) -> Correction:
-    """Returns what can be put right given what was found."""
-    words = []
+def correction_of(found: Findings, zeroed: int = 0) -> Correction:
+    """Returns what can be put right given what was found.
+
+    Args:
+        found: what the recording is like.
+        zeroed: how many of its values are no sound and became zeros.
+    """
+    words = [repaired(zeroed)] if zeroed else []
     offsets = found.dc_offset if max(map(abs, found.dc_offset)) > OFFSET else ()
     if offsets:
         words.append("DC offset removed")
@@ -55,7 +63,7 @@ def correction_of(found: Findings) -> Correction:
         stop = samples - round((found.silent_end - KEPT_SECONDS) * rate)
     if stop - start < samples:
         words.append(f"{(samples - stop + start) / rate:.1f} s of silence cut off its ends")
-    return Correction(offsets, found.opposed, scale, start, stop, tuple(words))
+    return Correction(offsets, found.opposed, scale, start, stop, tuple(words), zeroed)
 
 
 def corrected(blocks: Iterable[np.ndarray], correction: Correction) -> Iterator[np.ndarray]:

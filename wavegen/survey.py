@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from wavegen import audio, findings, fingerprint, gate
+from wavegen.cache import Cache
 from wavegen.errors import AudioError, shown
 from wavegen.findings import Findings
 from wavegen.listing import Listing
@@ -35,6 +36,7 @@ class Survey:
         near_duplicates: usable recordings that hold the same performance.
         info: what its header says, None where that cannot be read.
         findings: what its sound is like, None where it cannot be decoded.
+        zeroed: how many values that are no sound became zeros, where that was asked for.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Survey:
     near_duplicates: tuple[Path, ...] = ()
     info: audio.Info | None = None
     findings: Findings | None = None
+    zeroed: int = 0
 
 
 def survey(
@@ -51,6 +54,7 @@ def survey(
     *,
     sample_rate: int,
     channels: int,
+    repair: bool = False,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[list[Survey], gate.Sifted]:
     """Returns what is in the files, in their order, and what the gate says of them all.
@@ -59,6 +63,7 @@ def survey(
         listing: the files.
         sample_rate: of the model that would be trained, Hz.
         channels: of that model, 1 or 2.
+        repair: whether values that are no sound become zeros, instead of an error.
         progress: called with the share of the work that is done, 0 .. 1, from two threads.
 
     Raises:
@@ -69,12 +74,13 @@ def survey(
     with ThreadPoolExecutor(1) as pool:
         try:
             looks: dict[Path, Future[_Look]] = {
-                path: pool.submit(_look, path, stop, pace) for path in listing.files
+                path: pool.submit(_look, path, stop, pace, repair) for path in listing.files
             }
             sifted = gate.sift(
                 listing,
                 sample_rate=sample_rate,
                 channels=channels,
+                cache=Cache(repair=repair),
                 progress=lambda done, files, path: pace.passed(path, 1.0, 0),
             )
             heard = {path: look.result() for path, look in looks.items()}
@@ -91,7 +97,8 @@ def survey(
         if twin:
             reason = f"the same recording as {shown(twin)}: counted once"
         warnings = _warnings(look, reason, taken.get(path))
-        found.append(Survey(path, reason, warnings, twin, (), look.info, look.findings))
+        facts = (look.info, look.findings, look.zeroed)
+        found.append(Survey(path, reason, warnings, twin, (), *facts))
     return _paired(found), sifted
 
 
@@ -102,15 +109,16 @@ class _Look:
     info: audio.Info | None = None
     findings: Findings | None = None
     error: str = ""
+    zeroed: int = 0
 
 
-def _look(path: Path, stop: threading.Event, pace: _Pace) -> _Look:
+def _look(path: Path, stop: threading.Event, pace: _Pace, repair: bool) -> _Look:
     """Returns what can be told of a file without training's rules."""
-    look = _Look()
+    look, repairs = _Look(), audio.Repair() if repair else None
 
     def seconds(info: audio.Info) -> Iterator[np.ndarray]:
         done = 0
-        for block in audio.blocks(path, block_frames=info.sample_rate):
+        for block in audio.blocks(path, block_frames=info.sample_rate, repair=repairs):
             if stop.is_set():
                 return
             done += block.shape[1]
@@ -120,6 +128,7 @@ def _look(path: Path, stop: threading.Event, pace: _Pace) -> _Look:
     try:
         look.info = info = audio.info(path)
         look.findings = findings.examine(seconds(info), info.sample_rate, info.channels)
+        look.zeroed = repairs.values if repairs else 0
     except AudioError as error:
         look.error = str(error).removeprefix(f"{shown(path)}: ")
     pace.passed(path, 1.0, 1)

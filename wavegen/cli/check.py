@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             listing,
             sample_rate=model.sample_rate,
             channels=model.channels,
+            repair=arguments.repair,
             progress=Pace(live),
         )
     fixed = fixing.fix(found, paths, Path(arguments.fix), console) if arguments.fix else {}
@@ -165,6 +166,7 @@ def summarize(
     console.result(f"what to expect of so much: {advised.expectation}")
     flags = f" --arch {arguments.arch}" if arguments.arch else ""
     flags += f" --preset {advised.preset}" if advised.preset != "small" else ""
+    flags += " --repair" if any(one.zeroed for one in found) else ""
     where = " ".join(shlex.quote(shown(path)) for path in arguments.recordings)
     minutes = round(advised.seconds / 60)
     console.result(

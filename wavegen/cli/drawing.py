@@ -27,6 +27,7 @@ FILE_SECONDS = 0.125  # drawn at a time where nobody listens meanwhile
 ROOM = 160  # bytes of a WAV's comment kept for what the guard has to say
 ROUGH_SECONDS = 0.05  # so exactly is told where a seed falls silent
 KEPT_SECONDS = 30.0  # to tell what went wrong
+LEAST_SAMPLES = 256  # of a seed: fewer are a click, most likely a file gone wrong
 
 
 def prepare(
@@ -44,6 +45,16 @@ def prepare(
         console.note("the model does not say what its recordings are like: it is left alone")
     show_compiling(sampler.warm_up, console)
     return sampler
+
+
+def check_seed(seed: Path) -> None:
+    """Raises AudioError where a file is no sound, or too little of it to go on from."""
+    info = audio.info(seed)
+    if info.frames < LEAST_SAMPLES:
+        raise AudioError(
+            f"{audio.shown(seed)}: too short ({info.frames / info.sample_rate:.3f} s, "
+            f"{info.frames} samples); give one of at least {LEAST_SAMPLES}"
+        )
 
 
 def read_end(

@@ -53,7 +53,7 @@ def fix(
     plans = []
     for one in found:
         if one.findings and one.info and not one.reason:
-            correction = correction_of(one.findings)
+            correction = correction_of(one.findings, one.zeroed)
             if correction.words:
                 plans.append((one, correction, folder / _place(one.path, roots)))
     taken: set[Path] = set()
@@ -80,9 +80,10 @@ def _write(path: Path, info: audio.Info, correction: Correction, target: Path, l
         subtype = "PCM_24"
     known, pace = audio.metadata(path), Pace(live)
     rate, length = info.sample_rate, max(1, correction.stop - correction.start)
+    repair = audio.Repair() if correction.zeroed else None
     with audio.Writer(target, rate, info.channels, subtype=subtype, metadata=known) as writer:
         try:
-            for part in corrected(audio.blocks(path, block_frames=rate), correction):
+            for part in corrected(audio.blocks(path, block_frames=rate, repair=repair), correction):
                 writer.write(part)
                 pace(writer.frames / length)
         except KeyboardInterrupt:  # of a drawing, half would be kept

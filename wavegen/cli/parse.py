@@ -89,6 +89,7 @@ def check_flags(command: argparse.ArgumentParser) -> None:
     add("--preset", help=f"size of the model: {', '.join(PRESETS['wavenet'])} (small)")
     add("--fix", metavar="DIR", help="write copies with offset, phase, range and silence put right")
     add("--strict", action="store_true", help="a recording that cannot be used is an error")
+    add("--repair", action="store_true", help="values that are no sound (NaN) become zeros, told")
     add("--json", action="store_true", help="print JSON, see docs/check.schema.json")
 
 
@@ -104,6 +105,7 @@ def train_flags(command: argparse.ArgumentParser) -> None:
     add("--steps", type=positive, help="training steps for the whole run")
     add("--fresh", action="store_true", help="begin anew; the old run is moved aside")
     add("--strict", action="store_true", help="a recording that cannot be used is an error")
+    add("--repair", action="store_true", help="values that are no sound (NaN) become zeros, told")
     add("--dry-run", action="store_true", help="try one step, say speed and size, keep nothing")
     add("--sample-seconds", type=seconds, default=4.0, help="length of listening samples, s (4)")
     add("--runs", default="runs", help="folder of the runs (runs)")

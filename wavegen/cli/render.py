@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wavegen import __version__, audio, checkpoint, engines
-from wavegen.cli import naming
+from wavegen.cli import drawing, naming
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, clock
 from wavegen.draft import check_folder
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     engines.check_names(arguments.engine, arguments.precision)
     sounds = [Path(name) for name in arguments.sounds]
     for sound in sounds:
-        audio.info(sound)  # say what is wrong with it before anything is loaded
+        drawing.check_seed(sound)  # say what is wrong with it before anything is loaded
     check_folder(Path(arguments.out))
     file = checkpoint.read_model(checkpoint.find_model(arguments.model, arguments.runs))
     console.note(f"model: {audio.shown(file.path)}")

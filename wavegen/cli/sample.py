@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
     for seed in seeds:
         if seed is not None:
-            audio.info(seed)  # say what is wrong with it before anything is trained or loaded
+            drawing.check_seed(seed)  # say what is wrong before anything is trained or loaded
     if arguments.out == "-":
         raise UsageError("-o - is no folder; results are files, name a folder")
     check_folder(Path(arguments.out))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wavegen import config, dataset, engines, presets
+from wavegen.cache import Cache
 from wavegen.checkpoint import Run, check_name
 from wavegen.cli import duet
 from wavegen.cli.compiling import show_compiling
@@ -74,9 +75,9 @@ def dry_run(
     """Takes eight steps in a folder that is thrown away, and says what training would be like."""
     data = load(arguments, model_config, settings, console)
     run_folder = Run.open(folder, create=True)
-    with hushed():
-        from wavegen.plan import Plan
-        from wavegen.train import fit
+    start_engine(console)
+    from wavegen.plan import Plan
+    from wavegen.train import fit
 
     at: list[float] = []  # when each step ended
 
@@ -102,6 +103,17 @@ def dry_run(
         f"all recordings are heard once in {clock(epoch)}; nothing was kept"
     )
     return 0
+
+
+def start_engine(console: Console) -> None:
+    """Imports what computes, which takes seconds, and says where it does; GPUs may be broken."""
+    console.note("starting the engine (a few seconds)")
+    with hushed():
+        import wavegen.train  # noqa: F401
+        from wavegen import backend
+
+        place = backend.device()
+    console.note(f"computing on {place}")
 
 
 def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any, Any]:
@@ -142,6 +154,7 @@ def load(
             channels=model_config.channels,
             heldout=settings.heldout,
             gap_seconds=settings.gap_seconds,
+            cache=Cache(repair=arguments.repair),
             strict=arguments.strict,
             progress=lambda done, total, path: live.update(
                 done / max(total, 1), f"{done} of {total} files"
@@ -177,11 +190,10 @@ def train(
         console: to tell it to.
         kept: called whenever a better model has been kept.
     """
-    console.note("starting the engine (a few seconds)")
-    with hushed():
-        from wavegen.cli.listening import Listener
-        from wavegen.plan import Plan
-        from wavegen.train import fit
+    start_engine(console)
+    from wavegen.cli.listening import Listener
+    from wavegen.plan import Plan
+    from wavegen.train import fit
 
     seconds = arguments.seconds
     if seconds is None and arguments.steps is None:
