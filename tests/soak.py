@@ -4,11 +4,17 @@
     python tests/soak.py flips --count 1000             a model with one bit wrong, or cut off
     python tests/soak.py saves --count 1000             kills while saving, without a training
     python tests/soak.py kills --count 200              kills while training, each time resumed
+    python tests/soak.py headers                        models whose headers are made to hurt
+    python tests/soak.py full                           a disk that is full for states and for sound
+    python tests/soak.py malformed --folder FOLDER      other people's files, by their manifest.json
 
 Each prints what it did and ends with an error if one promise was broken.
 """
 
 import argparse
+import contextlib
+import functools
+import json
 import os
 import random
 import signal
@@ -16,27 +22,48 @@ import sys
 import tempfile
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 HERE = Path(__file__).parent
+COMPILED = 20  # kills up to which the training is compiled, as it always is in earnest
 
 
-def train(place: Path, last: int) -> None:
-    """Trains until the step `last`, saves after every step, and notes the loss of each."""
+def uncompiled(function: Callable, *fixed: Any) -> Callable:
+    """Stands in for `backend.compiled`: returns the function, to be run as it is."""
+    from keras import ops, tree
+
+    def tensor(leaf: Any) -> Any:
+        return ops.convert_to_tensor(leaf) if isinstance(leaf, np.ndarray | np.generic) else leaf
+
+    def run(*arguments: Any) -> Any:
+        return function(*tree.map_structure(tensor, (*fixed, *arguments)))
+
+    return run
+
+
+def train(place: Path, last: int, eager: bool = False) -> None:
+    """Trains until the step `last`, saves after every step, and notes the loss of each.
+
+    Compiling takes most of the time between two kills; `eager` does without. The loop, the saving
+    and the numbers' way through them are the same.
+    """
     import soundfile
     from conftest import make_config, tune
 
-    from wavegen import config, dataset, train
+    from wavegen import backend, config, dataset, train
     from wavegen.checkpoint import Run
     from wavegen.plan import Plan
 
     recording = place.parent / "recording.wav"
     if not recording.exists():
         soundfile.write(recording, tune(6.0, 8000).T, 8000)
-    model = make_config("wavenet", predictor_order=0)
+    fields = {"cycles": 1, "layers_per_cycle": 2, "head": "softmax"} if eager else {}
+    model = make_config("wavenet", predictor_order=0, **fields)
     cache = place.parent / "cache"
     data = dataset.load(recording, sample_rate=8000, channels=1, gap_seconds=0.1, cache=cache)
     chosen = dict(batch=3, window=300, learning_rate=5e-3)
@@ -51,6 +78,8 @@ def train(place: Path, last: int) -> None:
         return loss, norm
 
     train.Session.one_step = noted
+    if eager:
+        backend.compiled = uncompiled
     steps: list[int] = []
 
     def report(event):
@@ -142,8 +171,9 @@ def kills(place: Path, count: int, seed: int) -> None:
 
     import wavegen.train  # noqa: F401  before the first fork: TensorFlow takes seconds
 
-    last = killed(train, place / "killed", count, 0.3, seed)
-    assert os.waitpid(child(train, place / "straight", last), 0)[1] == 0
+    work = functools.partial(train, eager=count > COMPILED)
+    last = killed(work, place / "killed", count, 0.3, seed)
+    assert os.waitpid(child(work, place / "straight", last), 0)[1] == 0
     straight, interrupted = (losses(place / f"{n}.losses") for n in ("straight", "killed"))
     assert set(straight) <= set(interrupted) and len(straight) >= last
     differing = [step for step in straight if straight[step] != interrupted[step]]
@@ -201,15 +231,126 @@ def fuzz(place: Path, count: int, seed: int) -> None:
     assert growth < 64 and np.median(taken) < 0.01
 
 
+def headers(place: Path, count: int, seed: int) -> None:
+    """Reads models whose headers are huge, deep, lying or doubled."""
+    from test_modelfile import BOMBS
+
+    from wavegen.errors import CheckpointError
+    from wavegen.modelfile import read_model
+
+    slowest, largest = ("", 0.0), ("", 0.0)
+    for kind, (data, _) in BOMBS.items():
+        path = place / "model.safetensors"
+        path.write_bytes(data)
+        taken = []
+        for _ in range(3):  # the quickest counts: other work may run on the machine
+            began = time.process_time()
+            try:
+                read_model(path)
+                raise AssertionError(f"{kind} was taken")
+            except CheckpointError:
+                taken.append(time.process_time() - began)
+        tracemalloc.start()
+        try:
+            read_model(path)
+        except CheckpointError:
+            size = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+        slowest = max(slowest, (kind, 1e3 * min(taken)), key=lambda one: one[1])
+        largest = max(largest, (kind, size), key=lambda one: one[1])
+    print(
+        f"{len(BOMBS)} headers refused: the slowest in {slowest[1]:.1f} ms ({slowest[0]}), "
+        f"the largest in {largest[1]:.1f} MB ({largest[0]})"
+    )
+    assert slowest[1] < 100 and largest[1] < 32
+
+
+def full(place: Path, count: int, seed: int) -> None:
+    """Saves states and draws sound where files may not grow beyond a limit, as on a full disk."""
+    import resource
+
+    import soundfile
+    from conftest import make_model, tune
+
+    from wavegen import models
+    from wavegen.checkpoint import Run
+    from wavegen.cli import main
+    from wavegen.errors import OutputError
+
+    os.chdir(place)
+    models.save(place / "model.safetensors", make_model("wavenet", levels=64), {}, {})
+    soundfile.write("seed.wav", tune(1.0, 8000).T, 8000)
+    drawing = ["sample", "seed.wav", "-m", "model.safetensors", "--seed", "1", "--no-guard", "-q"]
+    assert main([*drawing, "-t", "1"]) == 0  # and the engine is compiled
+    run = Run.open(place / "run", create=True)
+    for step in (1, 2):
+        run.save_state(step, {"w": np.full(50, step)}, {"step": step})
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    codes = []
+    for limit in np.linspace(500, 100_000, 40, dtype=int):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), hard))
+        try:
+            run.save_state(3, {"w": np.zeros(50_000)}, {"step": 3})
+        except OutputError as error:
+            codes.append(error.exit_code)
+        codes.append(main([*drawing, "-t", "10"]))  # 176 kB with the seed's end
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    saved, left = run.load_state(), sorted(p.name for p in (place / "generated").iterdir())
+    print(
+        f"{len(codes)} writes that did not fit ended with {sorted(set(codes))}; newest state: step "
+        f"{saved[1]['step']}, {len(os.listdir('run'))} files in the run, {len(left)} of sound"
+    )
+    assert codes == [3] * 80 and saved[1]["step"] == 2 and not run.warnings
+    assert len(left) == 1 and len(os.listdir("run")) == 2
+
+
+def malformed(place: Path, count: int, seed: int, folder: Path) -> None:
+    """Reads files that others made, and compares with what they say each must get."""
+    import resource
+
+    from test_fuzz import outcome
+
+    from wavegen import cli
+    from wavegen.cli.drawing import LEAST_SAMPLES
+
+    found = json.loads((folder / "manifest.json").read_text("utf-8"))
+    outcome(folder / found[0]["file"])
+    before, wrong, taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, [], []
+    for one in found:
+        path, began = folder / one["file"], time.perf_counter()
+        sound = outcome(path)
+        taken.append(time.perf_counter() - began)
+        used = not isinstance(sound, str) and sound.shape[1] >= LEAST_SAMPLES
+        if (one["expect"] == "reject" and used) or (one["expect"].startswith("acc") and not used):
+            wrong.append((one["file"], one["expect"], sound if isinstance(sound, str) else ""))
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    kinds = {kind: sum(one["expect"] == kind for one in found) for kind in ("reject", "any_clean")}
+    print(
+        f"{len(found)} files, {kinds['reject']} to refuse and {kinds['any_clean']} of any kind: "
+        f"{len(wrong)} otherwise than said; median {1e3 * np.median(taken):.2f} ms, longest "
+        f"{1e3 * max(taken):.0f} ms, {growth:.0f} MB more"
+    )
+    for name, expected, said in wrong:
+        print(f"  {name}: {expected}; {said}")
+    os.environ["WAVEGEN_CACHE"] = str(place)
+    with open(place / "said", "w") as said, contextlib.redirect_stdout(said):
+        code = cli.main(["check", str(folder), "--json"])
+    print(f"check of all of them: exit code {code}")
+    assert not wrong and code == 0 and growth < 64 and np.median(taken) < 0.01
+
+
 def main() -> None:
     """Runs one of them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     works = {"fuzz": (fuzz, 20000), "flips": (flips, 1000), "saves": (saves, 1000)}
-    works["kills"] = (kills, 200)
-    parser.add_argument("what", choices=works)
+    works |= {"kills": (kills, 200), "headers": (headers, 0), "full": (full, 0)}
+    parser.add_argument("what", choices=[*works, "malformed"])
+    parser.add_argument("--folder", type=Path, help="of manifest.json, for malformed")
     parser.add_argument("--count", type=int)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    works["malformed"] = (functools.partial(malformed, folder=given.folder), 0)
     work, count = works[given.what]
     with tempfile.TemporaryDirectory() as place:
         work(Path(place), given.count or count, given.seed)
