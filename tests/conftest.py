@@ -67,10 +67,10 @@ def variant_name(variant):
     return "-".join([family, *(f"{name}{value}" for name, value in fields.items())])
 
 
-def variants(family=None, many=tuple(VARIANTS)):
-    """Returns parameters, of one family or of all; all but one of each head are slow."""
+def variants(family=None, many=tuple(VARIANTS), quick=tuple(ONCE)):
+    """Returns parameters, of one family or of all; those that are not `quick` are slow."""
     return [
-        pytest.param(each, id=variant_name(each), marks=[SLOW] * (each not in ONCE))
+        pytest.param(each, id=variant_name(each), marks=[SLOW] * (each not in quick))
         for each in many
         if family in (None, each[0])
     ]

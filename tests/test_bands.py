@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import make_frames, make_model
+from conftest import SLOW, make_frames, make_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,7 +88,14 @@ def test_the_innovation_is_what_noise_has_and_a_tone_lacks():
     assert quiet.mean() * SPAN_DB + MIDDLE_DB < -60
 
 
-@pytest.fixture(params=[{}, {"channels": 2}, {"head": "softmax", "predictor_order": 0}], ids=str)
+@pytest.fixture(
+    params=[
+        pytest.param({}, marks=SLOW),
+        {"channels": 2},
+        {"head": "softmax", "predictor_order": 0},
+    ],
+    ids=str,
+)
 def conditioned(request):
     return make_model("wavenet", **CONDITIONED, **request.param)
 

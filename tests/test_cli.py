@@ -7,10 +7,11 @@ import sys
 import time
 import types
 
+import conftest
 import numpy as np
 import pytest
 import soundfile
-from conftest import SLOW, make_model, tune
+from conftest import make_model, tune
 
 from wavegen import audio, cli, recipe
 from wavegen.cli.compiling import show_compiling
@@ -82,10 +83,11 @@ def test_train_sample_score_runs_info(place, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [len(row["scores"]) for row in rows] == [6, 6, 6]
     assert rows[2]["file"] == "all 2 files" and rows[0]["verdict"]
-    assert run("score", "recordings/one.wav", "--precision", "bfloat16", "int8") == 0
+    precisions = ["int8"] if conftest.QUICK else ["bfloat16", "int8"]  # each is compiled
+    assert run("score", "recordings/one.wav", "--precision", *precisions) == 0
     out = capsys.readouterr().out
     assert "linear predictor, adaptive scale" in out
-    for precision in ("bfloat16", "int8"):
+    for precision in precisions:
         cost = re.search(rf"^model in {precision}: ([-+.\d]+) bits per sample \(", out, re.M)
         assert abs(float(cost[1])) < 0.05
 
@@ -136,7 +138,7 @@ def test_engines_and_precisions_draw_the_same_model(place, capsys):
         assert run(*command, *own) == 0
         sounds[name] = soundfile.read(capsys.readouterr().out.strip())[0]
     assert np.array_equal(sounds["reference"], sounds["numba"])
-    assert run(*command, "--precision", "bfloat16", "-o", "other") == 0
+    assert run(*command, "--precision", "int8", "-o", "other") == 0
     assert run(*command, "--precision", "float31", "-o", "none") == 2
     assert "did you mean float32" in capsys.readouterr().err
     assert run(*command, "--engine", "reference", "--precision", "int8", "-o", "none") == 2
@@ -250,10 +252,30 @@ def test_spectral_run_with_its_own_flags(place, capsys):
     assert {score["unit"] for score in scores} == {"nats per coefficient"}
 
 
-def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys):
-    assert run("train", "--name", "a", "--steps", 2, *FAST) == 0
+def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monkeypatch):
+    """And a signal ends it with all that was learned saved."""
+    from wavegen.checkpoint import Run
+    from wavegen.train import Session
+
+    one_step = Session.one_step
+
+    def signalled(self, given, rate):
+        if self.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)  # until it is heard
+        return one_step(self, given, rate)
+
+    monkeypatch.setattr(Session, "one_step", signalled)
+    assert run("train", "--name", "a", "--steps", 1000, *FAST) == 143
+    err = capsys.readouterr().err
+    assert "finishing this step and saving" in err and "the same command continues" in err
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("WAVEGEN_CACHE", str(place / "cache"))
+    step = Run(place / "runs/a").load_state()[1]["step"]
+    assert step == 3
     assert run("train", "--name", "a", "--steps", 4) == 0
-    assert "continuing at step 2" in capsys.readouterr().err
+    assert "continuing at step 3" in capsys.readouterr().err
     assert run("train", "--name", "a", "--steps", 4) == 0
     assert "already full" in capsys.readouterr().err
     assert run("train", "--name", "a", "--steps", 5, "--levels", "64") == 4
@@ -391,10 +413,9 @@ def test_every_field_has_a_flag():
     assert duration("1h30m") == 5400 and duration("1.5m") == 90
 
 
+@pytest.mark.slow  # in this process: test_training_goes_on_by_default_and_fresh_keeps_the_old
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=SLOW)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_the_same_command_continues(place, number, code):
     command = [sys.executable, "-m", "wavegen", "train", "--name", "a", "--steps", "100000", *FAST]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_config, make_frames, make_model
+from conftest import SLOW, make_config, make_frames, make_model
 from keras import ops
 from scipy.special import softmax
 from scipy.stats import logistic as scipy_logistic
@@ -18,7 +18,7 @@ from wavegen.models.renderer import DEGREES, Renderer
 from wavegen.models.spectrum import RelativeSpectrum
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["mono", "stereo"])
+@pytest.fixture(scope="module", params=[pytest.param(1, marks=SLOW), 2], ids=["mono", "stereo"])
 def model(request):
     return make_model("spectral_lstm", channels=request.param)
 

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
+import conftest
 import keras
 import numpy as np
 import pytest
-from conftest import JAX, SLOW, make_config, make_frames, make_model, variants
+from conftest import JAX, ONCE, SLOW, make_config, make_frames, make_model, variants
 
 from wavegen import engines
 from wavegen.codec import codec_of
@@ -35,12 +36,14 @@ HEADS = [
 ]
 if JAX:  # the compiled engine is the same; what it is compared with is not
     CASES, HEADS = CASES[:1], [HEADS[1], HEADS[5]]
-# Of those that the reference is compiled for, the quick suite takes the ones that differ most.
-FAST = (1, 5, 7)
+# The reference is compiled for these, which takes long: the quick suite takes what most people use.
+FAST = (1,)
 EIGHT = [
     pytest.param(fields, marks=[SLOW] * (number not in FAST and not JAX))
     for number, fields in enumerate(HEADS[:8])
 ]
+TWO = {"channels": 2}
+PLAIN = {"predictor_order": 0, "cycles": 1}  # quickly compiled
 EVEN = {"temperature": 1.0, "top_p": 1.0}  # a loop is compiled for the controls that it is given
 # Other processors: plain loops, and narrower vectors without instructions for dot products.
 PLACES = [
@@ -107,7 +110,7 @@ def head(fields):
     return one_model("wavenet", tuple(fields.items()))
 
 
-@pytest.fixture(params=variants())
+@pytest.fixture(params=variants(quick=ONCE if JAX else [("wavenet", TWO), ("spectral_lstm", TWO)]))
 def model(request):
     family, fields = request.param
     return one_model(family, tuple(fields.items()))
@@ -247,7 +250,7 @@ def test_log_prob_is_the_whole_signals(model, make):
 
 
 def test_engine_keeps_the_weights_it_was_given(make):
-    model = make_model("wavenet")
+    model = make_model("wavenet", **PLAIN)
     frames = make_frames(model, batch=1, time=12)
     drawer = make(model)
     before, _ = drawer.draw(drawer.prime(frames), uniforms(model, 1, 10))
@@ -259,7 +262,7 @@ def test_engine_keeps_the_weights_it_was_given(make):
 
 def test_scoring_follows_parameters_that_are_replaced():
     """As the judge of a run replaces them, again and again."""
-    model = make_model("wavenet")
+    model = make_model("wavenet", **PLAIN)
     drawer = engines.make(model, "reference")
     frames = make_frames(model, batch=1, time=24)[0]
     before = drawer.log_prob(frames)
@@ -293,7 +296,11 @@ def test_distributions_are_the_references(fields, batch):
     assert np.abs(found - wanted).max() < 1e-4 * wanted.std()
 
 
-@pytest.mark.parametrize("fields", [{}, {"head": "softmax", "channels": 2, "levels": 256}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [{}, pytest.param({"head": "softmax", "channels": 2, "levels": 256}, marks=SLOW)],
+    ids=str,
+)
 def test_distributions_and_sessions_are_the_references_at_full_order(fields):
     """As the presets have the predictor, over several of its fits."""
     fields = {"predictor_order": 512, "predictor_hop": 256, "predictor_memory": 0.075, **fields}
@@ -337,7 +344,8 @@ def test_tokens_are_the_references(fields):
     model = head(fields)
     frames = soft_frames(model, batch=3, time=model.config.receptive_field + 5)
     noise = uniforms(model, 3, 40)
-    for temperature, top_p in ((1.0, 1.0), (0.8, 1.0), (1.0, 0.7), (0.0, 1.0)):
+    slow = ((0.8, 1.0), (1.0, 0.7))  # a loop is compiled for each
+    for temperature, top_p in ((0.8, 0.7), (0.0, 1.0), *(() if conftest.QUICK else slow)):
         controls, drawn = {"temperature": temperature, "top_p": top_p}, []
         for name in engines.ENGINES:
             drawer = one_engine(model, name, "float32")

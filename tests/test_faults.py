@@ -202,6 +202,9 @@ def test_a_folder_that_cannot_take_results_is_told_before_any_work(place, capsys
     monkeypatch.setattr(sample, "find_model", work)
     monkeypatch.setattr("wavegen.dataset.load", work)
     (place / "file").touch()
+    (place / "gone").symlink_to("nowhere")
+    assert run("sample", "seed.wav", *ASKED, "-o", "gone") == 3
+    assert "gone: is a broken link, not a folder" in errors(capsys)
     assert run("sample", "seed.wav", *ASKED, "-o", "file") == 3
     assert "file: is a file, not a folder" in errors(capsys)
     assert run("train", "--runs", "file/runs") == 3
@@ -251,13 +254,21 @@ def re_duration(line, start, end):
 def test_length_is_looked_at_without_a_model(place, capsys):
     shutil.rmtree("runs")
     assert run("sample", "seed.wav", "-t", "2h") == 2 and "--yes" in errors(capsys)
-    with pytest.raises(UsageError, match="may hold"):
-        naming.name_of(
-            None,
-            argparse.Namespace(path=place / "m.safetensors"),
-            0,
-            argparse.Namespace(filename="{seed.real.nothing}", seed=1, out=".", format="wav"),
-        )
+    for pattern in ("{seed.real.nothing}", "{seed:>99999999999}", "{0}", "{seed", "", "new/"):
+        with pytest.raises(UsageError, match="--filename .*: .+; it may hold"):
+            naming.name_of(
+                None,
+                argparse.Namespace(path=place / "m.safetensors"),
+                0,
+                argparse.Namespace(filename=pattern, seed=1, out=".", format="wav"),
+            )
+
+
+def test_what_is_no_run_is_told(place, capsys):
+    assert run("info", "recordings") == 4
+    assert "recordings: holds no model; name a run" in errors(capsys)
+    assert run("runs", "--runs", "seed.wav") == 2
+    assert "seed.wav: is a file, not a folder of runs" in errors(capsys)
 
 
 def test_odd_seeds_are_told(place, capsys):

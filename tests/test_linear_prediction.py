@@ -1,3 +1,4 @@
+import conftest
 import numpy as np
 import pytest
 from conftest import SLOW, examples, tune
@@ -12,7 +13,7 @@ from wavegen.models.linear_prediction import HUSH, RIDGE, Following, autocorrela
 
 ORDER, HOP, MEMORY = 24, 16, 80.0
 SEEDS = st.integers(0, 2**32 - 1)
-untimed = settings(deadline=None, max_examples=30)
+untimed = settings(deadline=None, max_examples=examples(30))
 T = np.arange(640)
 SIGNALS = {
     "silence": 0.0 * T,
@@ -107,7 +108,7 @@ def test_tones_have_a_stable_predictor(order, frequencies):
 @pytest.mark.parametrize("frequencies", TONES)
 def test_what_no_signal_could_have_still_has_a_stable_solution(lift, frequencies):
     """Should rounding outweigh the ridge, no error becomes negative, nor 0 / 0."""
-    for order in (1, 24, 400):
+    for order in (1, 24, 100 if conftest.QUICK else 400):
         correlation = correlation_of(frequencies, order)
         correlation[0] += lift
         taps = np.asarray(levinson(correlation.astype("float32")[None]))[0]
@@ -153,7 +154,10 @@ def test_nothing_is_predicted_before_a_hop_is_full():
 # -- what comes of it ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order, hop, memory", [(ORDER, HOP, MEMORY), (160, 64, 200.0)])
+@pytest.mark.parametrize(
+    "order, hop, memory",
+    [(ORDER, HOP, MEMORY), pytest.param(160, 64, 200.0, marks=SLOW)],
+)
 @pytest.mark.parametrize("name", SIGNALS)
 def test_the_filter_is_stable_and_finite_whatever_it_hears(name, order, hop, memory):
     mean, state = heard(following(order, hop, memory), SIGNALS[name])

@@ -7,7 +7,7 @@ from conftest import tune
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavegen import audio, recipe
+from wavegen import __version__, audio, recipe
 from wavegen.errors import AudioError
 from wavegen.recipe import CONTROLS, Recipe
 
@@ -99,6 +99,12 @@ def test_every_field_is_checked(field):
     with pytest.raises(AudioError, match=rf"^x\.wav: its recipe is damaged \({field} is ") as told:
         recipe.parse(json.dumps(facts), "x.wav")
     assert "\n" not in str(told.value)
+
+
+def test_a_recipe_of_this_version_with_other_fields_is_damaged():
+    facts = dataclasses.asdict(ONE) | {"version": __version__, "mood": "blue"}
+    with pytest.raises(AudioError, match=r"its recipe is damaged \(other fields\)"):
+        recipe.parse(json.dumps(facts), "x.wav")
 
 
 def test_a_recipe_of_other_fields_names_its_version():

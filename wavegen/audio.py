@@ -197,7 +197,8 @@ def _source(path: AudioPath) -> Iterator[tuple[Info, Iterator[np.ndarray]]]:
         if kind in OWN:
             head = riff.parse(file, kind, shown(path))
             facts = (head.sample_rate, head.channels, head.frames, head.container, head.subtype)
-            yield Info(Path(path), *facts, head.warnings), _own_blocks(path, file, head)
+            place = path if isinstance(path, Path) else Path(path)
+            yield Info(place, *facts, head.warnings), _own_blocks(path, file, head)
             return
         with _decoder(path, file, kind) as decoder:
             frames, subtype = decoder.frames, decoder.subtype

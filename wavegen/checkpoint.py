@@ -266,7 +266,8 @@ def find_model(where: str | Path | None = None, folder: str | Path = "runs") -> 
                 return file
         for path in places:
             if path.is_dir():
-                raise CheckpointError(f"{shown(path)}: holds no model yet; let it train a little")
+                cure = "let it train a little" if Run(path).log_path.exists() else "name a run"
+                raise CheckpointError(f"{shown(path)}: holds no model; {cure}")
     name, names = shown(where)[:200], ", ".join(known) or "none yet"
     hint = nearest(str(where), known)
     raise CheckpointError(f"{name}: no such run or model file{hint}; runs: {names}")

@@ -19,7 +19,8 @@ def check_folder(folder: Path) -> None:
     """
     there = existing(folder)
     if not os.path.isdir(there):
-        raise OutputError(f"{shown(there)}: is a file, not a folder; choose another folder")
+        what = "a file" if os.path.exists(there) else "a broken link"
+        raise OutputError(f"{shown(there)}: is {what}, not a folder; choose another folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise OutputError(f"{shown(there)}: cannot be written to; choose another folder")
 

@@ -55,6 +55,9 @@ def shown(path: str | os.PathLike[str]) -> str:
     Args:
         path: a file name or path, as the file system gave it.
     """
+    text = os.fspath(path)
+    if text.isprintable():
+        return text
 
     def one(character: str) -> str:
         code = ord(character)
@@ -65,4 +68,4 @@ def shown(path: str | os.PathLike[str]) -> str:
             return character.encode("unicode_escape").decode("ascii")
         return character
 
-    return "".join(map(one, os.fspath(path)))
+    return "".join(map(one, text))

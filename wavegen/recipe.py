@@ -102,6 +102,8 @@ def parse(text: str, name: str) -> Recipe:
         )
     if found.keys() != CHECKS.keys():
         version = shown(str(found.get("version"))[:20])
+        if version == __version__:
+            raise AudioError(f"{name}: its recipe is damaged (other fields); use another copy")
         raise AudioError(
             f"{name}: its recipe is that of wavegen {version}, this is {__version__}; "
             "use that version"

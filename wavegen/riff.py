@@ -7,6 +7,7 @@ no size, and never reads past the end of the file. RF64 follows EBU Tech 3306.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -63,6 +64,14 @@ def at(file: BinaryIO, offset: int, count: int) -> bytes:
     return file.read(count)
 
 
+def size_of(file: BinaryIO) -> int:
+    """Returns the bytes of a file without moving in it, so that what is buffered stays so."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except io.UnsupportedOperation:  # in memory
+        return file.seek(0, os.SEEK_END)
+
+
 def chunks(file: BinaryIO, kind: str) -> Iterator[tuple[bytes, int, int]]:
     """Yields (name, byte where its content starts, stated size) of each chunk, in order.
 
@@ -70,7 +79,7 @@ def chunks(file: BinaryIO, kind: str) -> Iterator[tuple[bytes, int, int]]:
         file: open for reading bytes.
         kind: "WAV", "AIFF" or "W64".
     """
-    end = file.seek(0, os.SEEK_END)
+    end = size_of(file)
     position, form, align = LAYOUTS[kind]
     width = struct.calcsize(form)
     for _ in range(MAX_CHUNKS):
@@ -102,7 +111,7 @@ def parse(file: BinaryIO, kind: str, name: str) -> Header:
     Raises:
         AudioError: no sound that wavegen can decode; the message says why and what to do.
     """
-    end = file.seek(0, os.SEEK_END)
+    end = size_of(file)
     start = at(file, 0, 24)
     container = "RF64" if start[:4] in (b"RF64", b"BW64") else kind
     stated = int.from_bytes(start[16:24] if kind == "W64" else start[4:8], "little")

@@ -154,7 +154,7 @@ def kind_of(path: str | os.PathLike[str], file: BinaryIO) -> str:
     Raises:
         AudioError: it is empty, no sound, or not what its name says.
     """
-    name, suffix = shown(path), Path(path).suffix.lower()
+    name, suffix = shown(path), os.path.splitext(path)[1].lower()
     head = file.read(HEAD_BYTES)
     if not head:
         raise AudioError(f"{name}: empty file; record or copy it again")

@@ -41,10 +41,12 @@ def name_of(
     }
     try:
         name = arguments.filename.format(**fields)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if not name or name.endswith("/"):
+            raise ValueError("names no file")
+    except (LookupError, AttributeError, MemoryError, TypeError, ValueError) as error:
         known = ", ".join("{" + field + "}" for field in fields)
         raise UsageError(
-            f"--filename {arguments.filename!r}: {error}; it may hold {known}"
+            f"--filename {arguments.filename!r}: {str(error) or 'is too long'}; it may hold {known}"
         ) from None
     return Path(arguments.out) / f"{name}.{arguments.format}"
 

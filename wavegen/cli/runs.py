@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from wavegen import checkpoint
 from wavegen.cli.display import Console, clock
-from wavegen.errors import CheckpointError
+from wavegen.errors import CheckpointError, UsageError, shown
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Prints a line per run, the newest first."""
+    if Path(arguments.runs).is_file():
+        raise UsageError(f"{shown(arguments.runs)}: is a file, not a folder of runs")
     found = [row(one) for one in checkpoint.runs(arguments.runs)]
     if arguments.json:
         console.result(json.dumps(found, indent=2))
