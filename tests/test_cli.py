@@ -303,6 +303,7 @@ def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monk
         (["train", "--for", "45"], 2, "45m"),
         (["train", "nowhere"], 2, "no such"),
         (["train", "--name", "../x"], 2, "cannot name a run"),
+        (["train", "--name", ""], 2, "cannot name a run"),
         (["train", "--n-fft", "64"], 2, "not a setting of wavenet"),
         (["train", "--batch", "0"], 2, "must lie in"),
         (["score", "none.wav"], 4, "holds no model yet"),

@@ -29,7 +29,9 @@ DEFAULT_SECONDS = 20 * 60.0
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Trains or continues a run; returns 0, or 130 or 143 when a signal stopped it."""
-    name = arguments.name or (arguments.arch or "wavenet").replace("_", "-")
+    name = arguments.name
+    if name is None:
+        name = (arguments.arch or "wavenet").replace("_", "-")
     check_name(name)
     folder = Path(arguments.runs) / name
     if duet.is_meant(folder, arguments):
