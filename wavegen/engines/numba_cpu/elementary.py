@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.lanes import ROUND
-from wavegen.engines.numba_cpu.vector import exponent, fma, greater, inlined, scaled, smaller, splat
+from wavegen.engines.numba_cpu.vector import exponent, fma, greater, scaled, smaller, splat
 
 LOG2E, LN2_HIGH, LN2_LOW = 1.44269504, 0.693359375, -2.12194440e-4
 

@@ -14,12 +14,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.fading import RIDGE
 from wavegen.engines.numba_cpu.vector import (
     fma,
-    inlined,
     load,
     load_wide,
     splat,
@@ -64,7 +63,7 @@ def follow(lanes, shape, weights, state, scratch, s, own, sample):
     return total(sums)
 
 
-@njit(_nrt=False)
+@apart
 def sum_up(lanes, shape, weights, state, scratch, own):
     """Ages the three running sums of every lag by a hop, and adds the products of the last one."""
     width, lags, hop = width_of(lanes), shape.lags, shape.hop
@@ -93,7 +92,7 @@ def sum_up(lanes, shape, weights, state, scratch, own):
         store_narrow(state.sums, at + 2 * lags + v, c)
 
 
-@njit(_nrt=False)
+@apart
 def fit(lanes, shape, weights, state, scratch, own):
     """Writes the taps of the least squared error, oldest sample first: Levinson and Durbin.
 

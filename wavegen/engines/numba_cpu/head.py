@@ -8,20 +8,13 @@ import math
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.hearing import amplitude, given
 from wavegen.engines.numba_cpu.mixture import components, describe, invert, nats_of
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode
 from wavegen.engines.numba_cpu.softmax import add_predictor, likelihood, pick
-from wavegen.engines.numba_cpu.vector import (
-    fma,
-    greater,
-    inlined,
-    load,
-    splat,
-    store,
-    width_of,
-)
+from wavegen.engines.numba_cpu.vector import fma, greater, load, splat, store, width_of
 
 
 @inlined

@@ -13,11 +13,11 @@ import math
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.following import follow
 from wavegen.engines.numba_cpu.shapes import FILTER, PARTS, WHITENING
 from wavegen.engines.numba_cpu.vector import (
     fma,
-    inlined,
     load,
     load_wide,
     splat,

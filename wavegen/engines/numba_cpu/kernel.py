@@ -9,12 +9,9 @@ one skip product at the end. Compiled once per machine and kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
 
+from wavegen.engines.numba_cpu.compiling import inlined, kept
 from wavegen.engines.numba_cpu.elementary import gate
 from wavegen.engines.numba_cpu.head import drawn, judged, spelled, summed_up, weighed
 from wavegen.engines.numba_cpu.hearing import enter
@@ -22,16 +19,7 @@ from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode, encode_gate
 from wavegen.engines.numba_cpu.sessions import DRAW, LISTEN
 from wavegen.engines.numba_cpu.shapes import WHITENING
-from wavegen.engines.numba_cpu.vector import inlined, load, splat, store, width_of
-
-
-def kept(function: Callable) -> Any:
-    """Compiles a function once a machine; in every process where there is no place to keep it."""
-    options = dict(nogil=True, error_model="numpy", _nrt=False)
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's can be written to
-        return njit(**options)(function)
+from wavegen.engines.numba_cpu.vector import load, splat, store, width_of
 
 
 @inlined

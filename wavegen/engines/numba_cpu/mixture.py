@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.elementary import exp
 from wavegen.engines.numba_cpu.softmax import LEAST, peak, shares, sums
-from wavegen.engines.numba_cpu.vector import greater, inlined, load, smaller, splat, store, width_of
+from wavegen.engines.numba_cpu.vector import greater, load, smaller, splat, store, width_of
 
 UNIFORM = math.log(1e-7 / 65536)  # nats: a share of a uniform distribution in every mixture
 LEAST_SCALE = 1e-6  # of a logistic, linear amplitude
@@ -72,7 +72,7 @@ def softened(x):
     return math.log1p(math.exp(-abs(x))) - min(x, 0.0)
 
 
-@njit(_nrt=False)
+@apart
 def nats_of(shape, scratch, s, level):
     """Returns the log-probability of a level of stream s, nats; the outermost take the tails."""
     bins, at = shape.bins, s * shape.outputs

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.tile import TILE, tile
-from wavegen.engines.numba_cpu.vector import inlined, width_of
+from wavegen.engines.numba_cpu.vector import width_of
 
 
 class Rows(NamedTuple):

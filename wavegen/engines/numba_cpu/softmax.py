@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.elementary import exp, expm1, log
 from wavegen.engines.numba_cpu.vector import (
     above,
     float_of_bits,
     greater,
-    inlined,
     largest,
     load,
     smaller,
@@ -89,7 +88,7 @@ def sums(lanes, shape, scratch, floor):
     return whole
 
 
-@njit(_nrt=False)
+@apart
 def nucleus(lanes, shape, scratch, top_p):
     """Returns the least share that stays: the levels above it hold less than `top_p` of all."""
     enough = top_p * mass(lanes, shape, scratch, np.float32(0.0))

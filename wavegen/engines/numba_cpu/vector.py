@@ -6,11 +6,10 @@ Those that load, store, add up and do arithmetic also take vectors of float64, f
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
 
 from wavegen.engines.numba_cpu.lanes import (
@@ -25,23 +24,6 @@ from wavegen.engines.numba_cpu.lanes import (
     keep,
     place,
 )
-
-# What only compiled code calls needs no way in for Python or C, which would be compiled as well.
-INNER = dict(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
-def inlined(function: Callable) -> Any:
-    """Compiles a function into its callers.
-
-    Numba would count the references of every array that passes through; without (`_nrt`) the
-    kernel takes a third of the time. No such function may make an array.
-    """
-    return njit(forceinline=True, **INNER)(function)
-
-
-def apart(function: Callable) -> Any:
-    """Compiles a function once, not into each of its callers: there are many, and it is long."""
-    return njit(error_model="numpy", **INNER)(function)
 
 
 @intrinsic

@@ -11,9 +11,10 @@ import math
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.elementary import log, rsqrt
 from wavegen.engines.numba_cpu.product import Rows, product
-from wavegen.engines.numba_cpu.vector import apart, fma, inlined, load, splat, store, width_of
+from wavegen.engines.numba_cpu.vector import fma, load, splat, store, width_of
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
 STEADY = 0.95

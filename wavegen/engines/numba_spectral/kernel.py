@@ -7,7 +7,7 @@ Compiled once per machine and kept.
 
 from __future__ import annotations
 
-from wavegen.engines.numba_cpu.kernel import kept
+from wavegen.engines.numba_cpu.compiling import kept
 from wavegen.engines.numba_cpu.product import Rows
 from wavegen.engines.numba_cpu.sessions import JUDGE, LISTEN
 from wavegen.engines.numba_spectral.hearing import code_of, hear, levels, powers

@@ -11,18 +11,10 @@ import math
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.elementary import exp, log, rsqrt, sigmoid
 from wavegen.engines.numba_cpu.product import Rows
-from wavegen.engines.numba_cpu.vector import (
-    fma,
-    greater,
-    inlined,
-    load,
-    smaller,
-    splat,
-    store,
-    width_of,
-)
+from wavegen.engines.numba_cpu.vector import fma, greater, load, smaller, splat, store, width_of
 from wavegen.engines.numba_spectral.hearing import by_coefficient, powers, relative
 from wavegen.engines.numba_spectral.weighing import through
 

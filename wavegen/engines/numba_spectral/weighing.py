@@ -11,10 +11,11 @@ import math
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.elementary import gate, sigmoid
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode
-from wavegen.engines.numba_cpu.vector import apart, fma, inlined, load, store, width_of
+from wavegen.engines.numba_cpu.vector import fma, load, store, width_of
 
 
 @apart

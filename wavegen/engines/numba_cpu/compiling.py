@@ -1,0 +1,141 @@
+"""How the fast engines are compiled: their options in one place, and no more work than there is.
+
+Numba optimises every function together with all that it calls and makes machine code of it, even
+where only its callers, which are optimised in turn, will ever run it. Here such a part is handed on
+as it comes, and the kernel that calls it, and is kept on disk, is optimised once with all its
+parts. Passes over a function that find nothing in this code are left out. Where a Numba lacks what
+this takes, plain options do: the code is the same, and takes longer to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+# What only compiled code calls needs no way in for Python or C. References of arrays are not
+# counted (`_nrt`), else a kernel takes three times as long; so no such function may make an array.
+PART: dict[str, Any] = dict(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+KERNEL: dict[str, Any] = dict(_nrt=False, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+
+try:
+    from numba import _dynfunc
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.compiler import CompilerBase
+    from numba.core.compiler_machinery import PassManager, register_pass
+    from numba.core.typed_passes import (
+        AnnotateTypes,
+        IRLegalization,
+        NativeLowering,
+        NoPythonBackend,
+        NopythonTypeInference,
+        PreLowerStripPhis,
+    )
+    from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
+
+    class Part(JITCodeLibrary):
+        """Code that is optimised only where it is called from."""
+
+        def add_llvm_module(self, ll_module: Any) -> None:
+            """Takes a module as it is."""
+            ll_module.data_layout = self._codegen._data_layout
+            self._final_module.link_in(ll_module)
+
+        def finalize(self) -> None:
+            """Links nothing and makes no machine code."""
+            self._finalized = True
+
+    class Whole(JITCodeLibrary):
+        """Code that is called from outside, with all that it calls."""
+
+        def finalize(self) -> None:
+            """Links parts of parts too, then optimises once."""
+            found: dict[Any, None] = {}
+            left = list(self._linking_libraries)
+            while left:
+                library = left.pop()
+                if library not in found:
+                    found[library] = None
+                    left += library._linking_libraries
+            self._linking_libraries = list(found)
+            super().finalize()
+
+    @register_pass(mutates_CFG=True, analysis_only=False)
+    class PartLowering(NativeLowering):
+        """Makes LLVM code of a function, and no machine code."""
+
+        _name = "part_lowering"
+
+        def run_pass(self, state: Any) -> bool:
+            """Lowers a function into a `Part`, and tells Numba where its callers find it."""
+            name = state.func_id.func_qualname
+            state.library = Part(state.targetctx.codegen(), name)
+            state.flags.no_compile = True
+            super().run_pass(state)
+            found = state.cr  # what Numba knows it by is a function that Python could not call
+            handle = _dynfunc.make_function(
+                found.fndesc.lookup_module(), name, "", 0, found.env, (state.library,)
+            )
+            state.cr = found._replace(cfunc=handle)
+            state.targetctx.insert_user_function(handle, found.fndesc, [state.library])
+            return True
+
+    @register_pass(mutates_CFG=True, analysis_only=False)
+    class WholeLowering(NativeLowering):
+        """Makes machine code of a function and its parts."""
+
+        _name = "whole_lowering"
+
+        def run_pass(self, state: Any) -> bool:
+            """Lowers a function into a `Whole`."""
+            state.library = Whole(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library.enable_object_caching()
+            return super().run_pass(state)
+
+    NEEDED = (
+        TranslateByteCode,
+        FixupArgs,
+        IRProcessing,
+        ReconstructSSA,
+        NopythonTypeInference,
+        PreLowerStripPhis,
+        IRLegalization,
+        AnnotateTypes,
+    )
+
+    def compiler(lowering: type) -> type:
+        """Returns Numba's compiler with the passes that this code needs, and this lowering."""
+
+        class Short(CompilerBase):
+            def define_pipelines(self) -> Any:
+                passes = PassManager("short")
+                for each in (*NEEDED, lowering, NoPythonBackend):
+                    passes.add_pass(each, each.__name__)
+                passes.finalize()
+                return [passes]
+
+        return Short
+
+    PART["pipeline_class"] = compiler(PartLowering)
+    KERNEL["pipeline_class"] = compiler(WholeLowering)
+except ImportError:  # another Numba
+    pass
+
+
+def inlined(function: Callable) -> Any:
+    """Compiles a function into its callers."""
+    return njit(forceinline=True, **PART)(function)
+
+
+def apart(function: Callable) -> Any:
+    """Compiles a function once, not into each of its callers: there are many, or it is long."""
+    return njit(error_model="numpy", **PART)(function)
+
+
+def kept(function: Callable) -> Any:
+    """Compiles a function once a machine; in every process where there is no place to keep it."""
+    try:
+        return njit(cache=True, **KERNEL)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written to
+        return njit(**KERNEL)(function)
