@@ -122,10 +122,12 @@ try:
 except ImportError:  # another Numba
     pass
 
+INLINED = PART | {"forceinline": True}
+
 
 def inlined(function: Callable) -> Any:
     """Compiles a function into its callers."""
-    return njit(forceinline=True, **PART)(function)
+    return njit(**INLINED)(function)
 
 
 def apart(function: Callable) -> Any:

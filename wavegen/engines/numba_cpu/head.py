@@ -33,7 +33,7 @@ def summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at):
     first, out = Rows(weights.bias, b_at, 0), Rows(scratch.wide, 0, skip)
     at, s_at = linear(
         lanes, shape, weights.matrix, at, shape.layers * shape.gate, skip, streams, x, first, out,
-        weights.scales, s_at, scratch.gate_scales, 0,
+        weights.scales, s_at, scratch.gate_scales, np.int64(0),
     )  # fmt: skip
     b_at += skip
     for s in range(streams):
@@ -46,7 +46,7 @@ def summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at):
     out = Rows(scratch.hidden, 0, channels * post)
     at, s_at = linear(
         lanes, shape, weights.matrix, at, skip, channels * post, streams, x, first, out,
-        weights.scales, s_at, scratch.scales, 0,
+        weights.scales, s_at, scratch.scales, np.int64(0),
     )  # fmt: skip
     return at, b_at + channels * post, s_at
 
@@ -68,7 +68,7 @@ def weighed(lanes, shape, weights, scratch, streams, c, t, tokens, at, b_at, s_a
     out = Rows(scratch.out, 0, outputs)
     at, s_at = linear(
         lanes, shape, weights.matrix, at, post, outputs, streams, x, first, out,
-        weights.scales, s_at, scratch.scales, 0,
+        weights.scales, s_at, scratch.scales, np.int64(0),
     )  # fmt: skip
     for s in range(streams):
         mean, scale = given(shape, weights, scratch, s, c, tokens[s, t + 1, 0])

@@ -63,9 +63,10 @@ def blocks(lanes, shape, weights, state, scratch, streams, knots, t):
     width, residual, gates = width_of(lanes), shape.residual, shape.gate
     layers, outputs = shape.layers, 2 * shape.gate
     z, h = Rows(scratch.z, 0, outputs), Rows(scratch.h, 0, residual)
-    base, place = 0, state.places[0]
+    none = np.int64(0)  # plain 0 would be a type of its own, for which all would be compiled again
+    base, place = none, state.places[0]
     at, b_at, s_at = past_taps(
-        lanes, shape, weights, state, scratch, streams, 0, base, place, 0, 0, 0
+        lanes, shape, weights, state, scratch, streams, none, base, place, none, none, none
     )
     for layer in range(layers):
         length = (shape.taps - 1) * weights.dilations[layer]
@@ -105,7 +106,7 @@ def blocks(lanes, shape, weights, state, scratch, streams, knots, t):
             x = Rows(scratch.gates, layer * gates, layers * gates)
             at, s_at = linear(
                 lanes, shape, weights.matrix, at, gates, residual, streams, x, h, h,
-                weights.scales, s_at, scratch.gate_scales, 0,
+                weights.scales, s_at, scratch.gate_scales, none,
             )  # fmt: skip
     return at, b_at, s_at
 

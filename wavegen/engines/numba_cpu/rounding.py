@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from wavegen.engines.numba_cpu.compiling import INLINED
 from wavegen.engines.numba_cpu.lanes import I32, ROUND, constant, emit, keep, place
 from wavegen.engines.numba_cpu.tile import BFloat
 from wavegen.engines.numba_cpu.vector import (
@@ -109,7 +110,7 @@ def encode_gate(codes, to, vector):
     raise NotImplementedError("only compiled code can round")
 
 
-@overload(encode, jit_options={"forceinline": True, "_nrt": False})
+@overload(encode, jit_options=INLINED)
 def _encode(lanes, source, at, count, codes, to, scales, k):
     def floats(lanes, source, at, count, codes, to, scales, k):
         for v in range(0, count, width_of(lanes)):
@@ -134,7 +135,7 @@ def _encode(lanes, source, at, count, codes, to, scales, k):
     return {types.float32: floats, types.uint16: halves, types.int16: words}[codes.dtype]
 
 
-@overload(encode_gate, jit_options={"forceinline": True, "_nrt": False})
+@overload(encode_gate, jit_options=INLINED)
 def _encode_gate(codes, to, vector):
     def floats(codes, to, vector):
         store(codes, to, vector)

@@ -10,7 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin
 
 from wavegen.engines.numba_cpu.lanes import (
     F32,
@@ -144,10 +145,6 @@ def compared(order: str) -> Any:
     return choose
 
 
-_add = elementwise("add", lambda builder, a, b: builder.fadd(a, b))
-_sub = elementwise("sub", lambda builder, a, b: builder.fsub(a, b))
-_mul = elementwise("mul", lambda builder, a, b: builder.fmul(a, b))
-_div = elementwise("div", lambda builder, a, b: builder.fdiv(a, b))
 greater = elementwise("greater", compared(">"))
 smaller = elementwise("smaller", compared("<"))
 # `above(a, b)` is a where a >= b and 0 elsewhere.
@@ -159,20 +156,25 @@ above = elementwise(
 )
 
 
-def operated(operation: Any, vectors: Any) -> None:
-    """Lets an operator of Python work on two vectors."""
+def operated(operation: Any, instruction: Any) -> None:
+    """Makes an operator of Python one LLVM instruction, of two vectors."""
 
-    @overload(operation)
-    def choose(a, b):
-        if isinstance(a, Vec) and isinstance(b, Vec):
-            return lambda a, b: vectors(a, b)
-        return None
+    @infer_global(operation)
+    class Typed(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) == 2 and isinstance(args[0], Vec) and args[0] == args[1]:
+                return args[0](*args)
+            return None
+
+    @lower_builtin(operation, Vec, Vec)
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return instruction(builder, *arguments)
 
 
-operated(operator.add, _add)
-operated(operator.sub, _sub)
-operated(operator.mul, _mul)
-operated(operator.truediv, _div)
+operated(operator.add, lambda builder, a, b: builder.fadd(a, b))
+operated(operator.sub, lambda builder, a, b: builder.fsub(a, b))
+operated(operator.mul, lambda builder, a, b: builder.fmul(a, b))
+operated(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
 
 
 @intrinsic

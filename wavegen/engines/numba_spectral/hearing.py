@@ -73,9 +73,11 @@ def code_of(lanes, shape, weights, scratch, s, power, at, past, past_at):
         scratch.relative[base + b] = np.float32(0.5) * (power[at + b] + past[past_at + b])
     relative(lanes, shape, scratch, s, scratch.relative, scratch.relative, base)
     out = Rows(scratch.scores, s * shape.choices, 0)
+    none = np.int64(0)  # plain 0 would be a type of its own, for which all would be compiled again
     product(
-        lanes, weights.book, 0, shape.bands, shape.choices, 1, Rows(scratch.relative, base, 0),
-        Rows(weights.squares, 0, 0), out, weights.scales, 0, scratch.code_scales, 0,
+        lanes, weights.book, none, shape.bands, shape.choices, np.int64(1),
+        Rows(scratch.relative, base, 0), Rows(weights.squares, 0, 0), out,
+        weights.scales, none, scratch.code_scales, none,
     )  # fmt: skip
     nearest = 0
     for k in range(1, shape.codes):

@@ -29,7 +29,7 @@ def through(lanes, shape, weights, scratch, streams, x, inputs, outputs, first, 
     rows = Rows(scratch.codes, 0, inputs)
     return linear(
         lanes, shape, weights.matrix, at, inputs, outputs, streams, rows, first, out,
-        weights.scales, s_at, scratch.code_scales, 0,
+        weights.scales, s_at, scratch.code_scales, np.int64(0),
     )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def through(lanes, shape, weights, scratch, streams, x, inputs, outputs, first, 
 def remember(lanes, shape, weights, state, scratch, streams, labels, t):
     """Runs the LSTM on the codes heard; returns where matrix, scales and biases go on."""
     units, layers = shape.units, shape.layers
-    at, s_at, b_at, step = 0, 0, 0, layers * 2 * units
+    at, s_at, b_at, step = np.int64(0), np.int64(0), 0, layers * 2 * units
     out = Rows(scratch.gates, 0, 4 * units)
     for layer in range(layers):
         if layer == 0:
