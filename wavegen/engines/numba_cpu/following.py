@@ -19,8 +19,10 @@ from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.fading import RIDGE
 from wavegen.engines.numba_cpu.vector import (
     fma,
+    greater,
     load,
     load_wide,
+    smaller,
     splat,
     splat_wide,
     store,
@@ -113,8 +115,8 @@ def fit(lanes, shape, weights, state, scratch, own):
     error, ahead = scratch.correlation[lags - 1], scratch.correlation[lags - 2]
     least = LEAST * error
     for i in range(1, shape.order + 1):
-        most = math.sqrt(max(1.0 - least / error, 0.0))
-        k = min(max(-ahead / error, -most), most)
+        most = math.sqrt(greater(1.0 - least / error, 0.0))
+        k = smaller(greater(-ahead / error, -most), most)
         error *= 1.0 - k * k
         times, sums = splat_wide(lanes, k), splat_wide(lanes, 0.0)
         for v in range(0, i + 1, width):

@@ -18,8 +18,10 @@ from wavegen.engines.numba_cpu.following import follow
 from wavegen.engines.numba_cpu.shapes import FILTER, PARTS, WHITENING
 from wavegen.engines.numba_cpu.vector import (
     fma,
+    greater,
     load,
     load_wide,
+    smaller,
     splat,
     splat_wide,
     store,
@@ -47,7 +49,7 @@ def amplitude(shape, weights, level):
 @inlined
 def companded(x):
     """Returns an amplitude companded by mu-law, 255."""
-    return math.copysign(math.log1p(255.0 * min(abs(x), 1.5)) * COMPANDED, x)
+    return math.copysign(math.log1p(255.0 * smaller(abs(x), 1.5)) * COMPANDED, x)
 
 
 @inlined
@@ -59,7 +61,7 @@ def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters):
         own = s * channels + c
         if shape.order:
             parts = filters.size // (scratch.expected.size // 2 * FILTER)
-            at = (s * parts + t * PARTS // max(shape.every, 1)) * channels + c
+            at = (s * parts + t * PARTS // greater(shape.every, 1)) * channels + c
             expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at)
         else:
             scratch.heard[c] = companded(sample)
@@ -110,7 +112,7 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     if shape.every:
         power = np.float32(POWER_POLE) * state.moment[3 * own + 2]
         power += np.float32(1 - POWER_POLE) * rest * rest
-        missing = NOISE * max(LEAST - power, np.float32(0.0))
+        missing = NOISE * greater(LEAST - power, np.float32(0.0))
     rest = follow(lanes, shape, weights, state, scratch, s, own, rest)
     if power > MOST:
         rest *= np.float32(math.sqrt(MOST / (power + np.float32(1e-6))))
@@ -122,7 +124,7 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     state.moment[3 * own + 2] = power
     least = weights.limits[1]
     scale = weights.limits[0] * error
-    scale = min(max(scale, least * innovation), weights.limits[2] * innovation)
+    scale = smaller(greater(scale, least * innovation), weights.limits[2] * innovation)
     if shape.every:
         scale = np.float32(math.sqrt(scale * scale + missing * size * size))
     scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale

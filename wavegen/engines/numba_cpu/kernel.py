@@ -135,7 +135,8 @@ def run(
         spellings: float32 (streams, time, channels, parameters), distributions, for JUDGE; or of
             no size.
     """
-    streams, time = tokens.shape[0], tokens.shape[1] - 1
+    streams, length, _ = tokens.shape
+    time = length - 1
     spell = spellings.size > 0
     for t in range(time):
         for s in range(streams):

@@ -32,7 +32,7 @@ def components(lanes, shape, scratch, s, mean, scale):
     whole = sums(lanes, shape, scratch, np.float32(LEAST))
     highest = splat(lanes, top + np.float32(math.log(whole)))
     least, most = splat(lanes, -6.0), splat(lanes, 6.0)
-    scale = max(scale, np.float32(LEAST_SCALE))
+    scale = greater(scale, np.float32(LEAST_SCALE))
     middle, own, narrowest = splat(lanes, mean), splat(lanes, scale), splat(lanes, LEAST_SCALE)
     for v in range(at, at + bins, width):
         store(scratch.out, v, load(lanes, scratch.out, v) - highest)
@@ -46,7 +46,7 @@ def components(lanes, shape, scratch, s, mean, scale):
 def invert(lanes, shape, scratch, s, uniform, temperature, top_p):
     """Returns a level of stream s; the middle of the weightiest component at temperature 0."""
     bins, at = shape.bins, s * shape.outputs
-    sharpness = np.float32(1.0) / min(max(temperature, np.float32(1e-6)), np.float32(1.0))
+    sharpness = np.float32(1.0) / smaller(greater(temperature, np.float32(1e-6)), np.float32(1.0))
     top = peak(lanes, shape, scratch, at)
     shares(lanes, shape, scratch, at, top, sharpness)
     threshold = uniform * sums(lanes, shape, scratch, np.float32(LEAST))
@@ -59,17 +59,17 @@ def invert(lanes, shape, scratch, s, uniform, temperature, top_p):
                 break
     half, edge = np.float32(0.5), np.float32(1e-6)
     inner = half + ((threshold - (upper - share)) / share - half) * top_p
-    inner = min(max(inner, edge), np.float32(1.0) - edge)
+    inner = smaller(greater(inner, edge), np.float32(1.0) - edge)
     odds = np.float32(math.log(inner) - math.log1p(-inner))
     x = scratch.out[at + bins + chosen] + temperature * scratch.out[at + 2 * bins + chosen] * odds
     level = math.floor(x * np.float32(1 / STEP) + np.float32(32768.5))
-    return min(max(level, 0), 65535)
+    return smaller(greater(level, 0), 65535)
 
 
 @inlined
 def softened(x):
     """Returns log(1 + e^-x), exact in both tails."""
-    return math.log1p(math.exp(-abs(x))) - min(x, 0.0)
+    return math.log1p(math.exp(-abs(x))) - smaller(x, 0.0)
 
 
 @apart
@@ -87,7 +87,7 @@ def nats_of(shape, scratch, s, level):
             nats -= softened(STEP / scale - high)
         if 0 < level < 65535:
             nats += math.log(-math.expm1(-STEP / scale))
-        found = max(found, nats) + math.log1p(math.exp(-abs(found - nats)))
+        found = greater(found, nats) + math.log1p(math.exp(-abs(found - nats)))
     return np.float32(found)
 
 
@@ -95,7 +95,7 @@ def nats_of(shape, scratch, s, level):
 def describe(shape, scratch, s, mean, scale, out):
     """Writes log-weights, means and log-scales; the latter in units of the predictor's scale."""
     bins, at, count = shape.bins, s * shape.outputs, shape.mixtures
-    scale = max(scale, np.float32(LEAST_SCALE))
+    scale = greater(scale, np.float32(LEAST_SCALE))
     for i in range(count):
         out[i] = scratch.out[at + i]
         out[count + i] = (scratch.out[at + bins + i] - mean) / scale

@@ -16,7 +16,7 @@ import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.tile import TILE, tile
-from wavegen.engines.numba_cpu.vector import width_of
+from wavegen.engines.numba_cpu.vector import smaller, width_of
 
 
 class Rows(NamedTuple):
@@ -116,7 +116,7 @@ def linear(
     """Computes a product in chunks of inputs; returns (where weights, where scales go on)."""
     start = 0
     while start < inputs:
-        count = min(shape.chunk, inputs - start)
+        count = smaller(shape.chunk, inputs - start)
         rows = count >> (shape.pair - 1)
         part = Rows(x.array, x.at + start, x.step)
         before = first if start == 0 else out

@@ -39,7 +39,7 @@ def add_predictor(lanes, shape, weights, scratch, s, mean, scale):
     width, bins = width_of(lanes), shape.bins
     at = s * shape.outputs
     mean += scale * scratch.out[at + bins]
-    wider = min(max(scratch.out[at + bins + 1], np.float32(-4.0)), np.float32(4.0))
+    wider = smaller(greater(scratch.out[at + bins + 1], np.float32(-4.0)), np.float32(4.0))
     scale *= np.float32(math.exp(wider))
     most, one = splat(lanes, 40.0), splat(lanes, 1.0)
     middle, narrow = splat(lanes, mean), splat(lanes, np.float32(-1.0) / scale)
@@ -120,18 +120,18 @@ def pick(lanes, shape, scratch, s, uniform, temperature, top_p):
         for i in range(levels):
             if scratch.out[at + i] == top:
                 return i
-    sharpness = np.float32(1.0) / max(np.float32(temperature), np.float32(1e-6))
+    sharpness = np.float32(1.0) / greater(np.float32(temperature), np.float32(1e-6))
     shares(lanes, shape, scratch, at, top, sharpness)
     floor = np.float32(LEAST)
     if top_p < 1.0:
-        floor = max(floor, nucleus(lanes, shape, scratch, top_p))
+        floor = greater(floor, nucleus(lanes, shape, scratch, top_p))
     threshold = uniform * sums(lanes, shape, scratch, floor)
     parts, so_far = shape.bins + width, np.float32(0.0)
     for v in range(0, shape.bins, width):
         part = scratch.row[parts + v // width]
         if so_far + part > threshold:
             inner, last = so_far, v
-            for i in range(v, min(v + width, levels)):
+            for i in range(v, smaller(v + width, levels)):
                 inner += scratch.row[i]
                 if scratch.row[i] > np.float32(0.0):
                     last = i

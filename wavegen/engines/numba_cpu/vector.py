@@ -136,17 +136,26 @@ def elementwise(name: str, instruction: Any) -> Any:
     return function
 
 
-def compared(order: str) -> Any:
-    """Returns the emitter of a lane by lane choice between two vectors."""
+def compared(name: str, order: str) -> Any:
+    """Returns an intrinsic that takes one of two numbers, or of two vectors lane by lane."""
 
-    def choose(builder: Any, a: Any, b: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(order, a, b), a, b)
+    @intrinsic
+    def function(typingctx: Any, a: Any, b: Any) -> Any:
+        kind = a if isinstance(a, Vec) else typingctx.unify_types(a, b)
+        whole = isinstance(kind, types.Integer)
 
-    return choose
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            compare = builder.icmp_signed if whole else builder.fcmp_ordered
+            return builder.select(compare(order, *arguments), *arguments)
+
+        return kind(kind, kind), code
+
+    function.__name__ = name
+    return function
 
 
-greater = elementwise("greater", compared(">"))
-smaller = elementwise("smaller", compared("<"))
+# Python's own max and min would be compiled for every number of arguments, and every kind.
+greater, smaller = compared("greater", ">"), compared("smaller", "<")
 # `above(a, b)` is a where a >= b and 0 elsewhere.
 above = elementwise(
     "above",
@@ -232,7 +241,9 @@ def reduced(name: str, combine: Any) -> Any:
 
 
 total = reduced("total", lambda builder, a, b: builder.fadd(a, b))
-largest = reduced("largest", compared(">"))
+largest = reduced(
+    "largest", lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b)
+)
 
 
 @intrinsic

@@ -14,7 +14,7 @@ import numpy as np
 from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.elementary import log, rsqrt
 from wavegen.engines.numba_cpu.product import Rows, product
-from wavegen.engines.numba_cpu.vector import fma, load, splat, store, width_of
+from wavegen.engines.numba_cpu.vector import fma, greater, load, smaller, splat, store, width_of
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
 STEADY = 0.95
@@ -47,11 +47,11 @@ def levels(shape, weights, state, scratch, s):
             for b in range(shape.own_bands):
                 scratch.level[start + b] += mean * weights.smooth[a * shape.own_bands + b]
         for b in range(shape.own_bands):
-            top = max(top, scratch.level[start + b])
-    floor = max(top * np.float32(RANGE), np.float32(LEAST))
+            top = greater(top, scratch.level[start + b])
+    floor = greater(top * np.float32(RANGE), np.float32(LEAST))
     most = np.float32(0.5) * shape.half
     for b in range(shape.channels * shape.own_bands):
-        power = min(max(scratch.level[at + b], floor), most)
+        power = smaller(greater(scratch.level[at + b], floor), most)
         scratch.level[at + b] = np.float32(math.sqrt(power))
 
 

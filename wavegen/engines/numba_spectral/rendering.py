@@ -142,7 +142,7 @@ def bring(lanes, shape, weights, scratch, s, noisiness, swings, away, frames, to
     beyond = s * 5 * bands + 3 * bands
     powers(shape, weights, frames, to, scratch.relative, at)
     least, most = splat(lanes, QUANTUM * QUANTUM), splat(lanes, FURTHEST)
-    nearer = max(np.float32(1) - noisiness * noisiness, np.float32(0))
+    nearer = greater(np.float32(1) - noisiness * noisiness, np.float32(0))
     share = splat(lanes, np.float32(0.5) * nearer)
     for v in range(0, bands, width_of(lanes)):
         power = load(lanes, scratch.relative, at + v) + least

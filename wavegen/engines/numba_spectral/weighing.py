@@ -15,7 +15,7 @@ from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.elementary import gate, sigmoid
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode
-from wavegen.engines.numba_cpu.vector import fma, load, store, width_of
+from wavegen.engines.numba_cpu.vector import fma, greater, load, store, width_of
 
 
 @apart
@@ -91,7 +91,7 @@ def pick(shape, scratch, s, uniform, temperature, top_p):
             best = k
     if temperature <= 0:
         return best
-    top, sharp = scratch.scores[at + best], np.float32(1) / max(temperature, np.float32(1e-6))
+    top, sharp = scratch.scores[at + best], np.float32(1) / greater(temperature, np.float32(1e-6))
     mass = np.float32(0)
     for k in range(shape.codes):
         share = np.float32(math.exp((scratch.scores[at + k] - top) * sharp))
@@ -131,7 +131,7 @@ def likelihood(shape, scratch, s, code):
     """Returns the log-probability of a code, nats."""
     at, top, mass = s * shape.choices, np.float32(-1e30), 0.0
     for k in range(shape.codes):
-        top = max(top, scratch.scores[at + k])
+        top = greater(top, scratch.scores[at + k])
     for k in range(shape.codes):
         mass += math.exp(scratch.scores[at + k] - top)
     return scratch.scores[at + code] - top - math.log(mass)
