@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from wavegen.config import nearest
+from wavegen.demo import DEMOS
 from wavegen.errors import CheckpointError, OutputError, UsageError, shown
 from wavegen.facts import check_resumed
 from wavegen.modelfile import (
@@ -247,7 +248,8 @@ def find_model(where: str | Path | None = None, folder: str | Path = "runs") -> 
     """Returns the model file that is meant.
 
     Args:
-        where: a model file, a run folder or a run's name; None is the newest run with a model.
+        where: a model file, a run folder, a run's name or, where no run is called so, that of a
+            model that comes with wavegen; None is the newest run with a model.
         folder: of the runs.
 
     Raises:
@@ -268,9 +270,14 @@ def find_model(where: str | Path | None = None, folder: str | Path = "runs") -> 
             if path.is_dir():
                 cure = "let it train a little" if Run(path).log_path.exists() else "name a run"
                 raise CheckpointError(f"{shown(path)}: holds no model; {cure}")
+    if str(where) in DEMOS:
+        return DEMOS[str(where)]
     name, names = shown(where)[:200], ", ".join(known) or "none yet"
-    hint = nearest(str(where), known)
-    raise CheckpointError(f"{name}: no such run or model file{hint}; runs: {names}")
+    hint = nearest(str(where), [*known, *DEMOS])
+    raise CheckpointError(
+        f"{name}: no such run or model file{hint}; runs: {names}; "
+        f"with wavegen come {' and '.join(DEMOS)}"
+    )
 
 
 def part_of(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

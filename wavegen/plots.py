@@ -1,7 +1,7 @@
 """The pictures of commands, reports and notebooks: one look, one scale, so that they compare.
 
 Every function draws into axes that it is given; `figure` makes some where no notebook does.
-matplotlib is an extra (wavegen[plots]) and imported only when something is drawn.
+matplotlib is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import signal as dsp
 
+from wavegen import __version__
 from wavegen.errors import UsageError
 
 RANGE_DB = (-100.0, -20.0)  # of every spectrogram; a full-scale sine is at 0
@@ -40,7 +41,7 @@ def figure(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError("pictures need matplotlib; pip install 'wavegen[plots]'") from error
+        raise UsageError("pictures need matplotlib; pip install matplotlib") from error
     between, below = 0.06, 0.42
     total = above + sum(heights) + between * (len(heights) - 1) + below
     made, axes, top = Figure(figsize=(width, total)), [], total - above
@@ -68,7 +69,7 @@ def colours(dark: bool) -> Iterator[None]:
 def png(made: Any, dpi: int = 80) -> bytes:
     """Returns a figure as a PNG file."""
     file = io.BytesIO()
-    made.savefig(file, format="png", dpi=dpi)
+    made.savefig(file, format="png", dpi=dpi, metadata={"Software": f"wavegen {__version__}"})
     return file.getvalue()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from wavegen import __version__, audio, checkpoint, engines, listing, recipe
 from wavegen.cli import drawing, naming
 from wavegen.cli.display import Console, clock
+from wavegen.demo import DEMOS
 from wavegen.errors import AudioError, CheckpointError, Error, shown
 from wavegen.recipe import Recipe
 from wavegen.writer import SUBTYPES
@@ -108,7 +109,8 @@ def find_model(made: Recipe, path: Path, arguments: argparse.Namespace) -> check
             )
         return file
     there = Path(made.model_path)
-    for place in [there, *(run.model_path for run in checkpoint.runs(arguments.runs))]:
+    known = [run.model_path for run in checkpoint.runs(arguments.runs)]
+    for place in [there, *known, *DEMOS.values()]:
         with contextlib.suppress(CheckpointError):
             file = checkpoint.read_model(place)
             if file.sha256 == made.model:

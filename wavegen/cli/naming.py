@@ -73,7 +73,9 @@ def refuse(path: Path, seed: Path | None, force: bool, *others: Path | None) -> 
 
 
 def is_drawn(path: Path) -> bool:
-    """Returns whether wavegen wrote a file of sound or a report, by what it says of itself."""
+    """Returns whether wavegen wrote a sound, a picture or a report, by what it says of itself."""
+    if path.suffix == ".png":
+        return b"Software\0wavegen " in path.read_bytes()[:1000]
     if path.suffix == ".html":
         return b'name="generator" content="wavegen"' in path.read_bytes()[:1000]
     with contextlib.suppress(AudioError):

@@ -34,6 +34,13 @@ USAGE = {  # of those with so many flags that argparse's own would hide what mat
 }
 
 
+EPILOG = {
+    "sample": "Two models come with wavegen, to hear something at once: demo-lstm and "
+    "demo-wavenet; -m plays them by name. They have learned nothing but recordings/shipped, on "
+    "one core, for 15 and for 42 minutes; recordings/README.md has the commands."
+}
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are one line, exit 2, and name the nearest flag."""
 
@@ -73,7 +80,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         command = commands.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}.", usage=USAGE.get(name)
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            usage=USAGE.get(name),
+            epilog=EPILOG.get(name),
         )
         command.add_argument("-q", "--quiet", action="store_true", help="only results and errors")
         command.add_argument("-v", "--verbose", action="store_true", help="tracebacks too")
@@ -182,7 +193,8 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `sample` takes."""
     add = command.add_argument
     add("seeds", nargs="*", metavar="seed.wav", help="sound to continue; none: from silence")
-    add("-m", "--model", help="run name, run folder or model file (the newest run)")
+    text = "run name, run folder or model file (the newest run; without any, demo-lstm)"
+    add("-m", "--model", help=text)
     add("-t", "--seconds", type=seconds, default=10.0, help="length of the continuation, s (10)")
     add("-n", "--count", type=positive, default=1, help="variations of each seed (1)")
     add(
@@ -207,6 +219,8 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--rank", action="store_true", help="list the variations likeliest first")
     text = "end in a page to listen, look and choose (where there are several variations)"
     add("--report", action=argparse.BooleanOptionalAction, default=None, help=text)
+    text = "draw its spectrogram beside it, a PNG (where there is one variation)"
+    add("--picture", action=argparse.BooleanOptionalAction, default=None, help=text)
     text = "write the seed's end, too, before what is drawn (yes)"
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help=text)
     add("-o", "--out", default="generated", help="folder for the results (generated)")

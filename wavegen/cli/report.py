@@ -14,6 +14,7 @@ from wavegen import audio, card, checkpoint, engines, listing, plots, recipe, re
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console
 from wavegen.critic import Critic, Judged, Sound
+from wavegen.demo import DEMOS
 from wavegen.errors import AudioError, Error, UsageError, shown
 from wavegen.modelfile import judge_of
 
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     path = checkpoint.find_model(arguments.run, arguments.runs)
     engines.check_names(arguments.engine, None)
     file, folder = checkpoint.read_model(path), checkpoint.Run(path.parent)
-    page = Path(arguments.out) if arguments.out else folder.folder / "report.html"
+    page = Path(arguments.out) if arguments.out else own_page(path, Path(arguments.generated))
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{shown(page)}: is no name for a page; end it in .html")
     if arguments.files:
@@ -52,6 +53,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
         webbrowser.open(page.resolve().as_uri())
     return AudioError.exit_code if skipped and arguments.files else 0
+
+
+def own_page(model: Path, generated: Path) -> Path:
+    """Returns where the page of a run goes, or of a model that comes with wavegen."""
+    if model in DEMOS.values():
+        return generated / f"{model.stem}.html"
+    return model.parent / "report.html"
 
 
 def wanted(arguments: argparse.Namespace) -> bool:

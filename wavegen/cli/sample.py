@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 import secrets
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavegen import audio, checkpoint, engines, plots
-from wavegen.cli import drawing, naming, play
+from wavegen import audio, checkpoint, demo, engines, plots
+from wavegen.cli import drawing, naming, picture, play
 from wavegen.cli import report as reporting
-from wavegen.cli.display import Console, clock
+from wavegen.cli.display import Console
 from wavegen.config import Config
 from wavegen.draft import check_folder
 from wavegen.errors import Error, UsageError
@@ -35,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
     for seed in seeds:
         if seed is not None:
-            drawing.check_seed(seed)  # say what is wrong before anything is trained or loaded
+            drawing.check_seed(seed)  # say what is wrong before anything is loaded
     if arguments.out == "-":
         raise UsageError("-o - is no folder; results are files, name a folder")
     check_folder(Path(arguments.out))
@@ -64,33 +62,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def find_model(arguments: argparse.Namespace, console: Console) -> Path:
-    """Returns the model to use; with no run at all it trains a first one, for under a minute."""
-    if arguments.model is None and not any(
-        r.model_path.exists() for r in checkpoint.runs(arguments.runs)
-    ):
-        from wavegen.cli import main
-
-        if arguments.seconds > naming.LONG_SECONDS and not arguments.yes:
-            raise UsageError(
-                f"{clock(arguments.seconds)} of sound is a lot; add --yes if that is what you want"
-            )
-        recordings = Path("recordings")
-        if not recordings.is_dir():
-            raise UsageError(
-                "there is no model yet and no recordings/ folder here to learn from; "
-                "put WAVs into recordings/ and run: python -m wavegen train"
-            )
+    """Returns the model to use; where nothing has been trained, one that comes with wavegen."""
+    named = arguments.model
+    if named is None and not any(r.model_path.exists() for r in checkpoint.runs(arguments.runs)):
+        named = demo.DEFAULT
         console.note(
-            "no model yet: training a tiny first one on recordings/ for under a minute; "
-            "`python -m wavegen train` makes a better one"
+            f"no model of your own yet: {named} plays, which has learned recordings/shipped; "
+            "put your music into recordings/ and run: python -m wavegen train"
         )
-        command = ["train", str(recordings), "--name", "first", "--preset", "tiny", "--for", "40s"]
-        command += ["--runs", arguments.runs, "--sample-seconds", "1"]
-        with contextlib.redirect_stdout(sys.stderr):  # the only result is the sound to come
-            code = main(command + (["--quiet"] if arguments.quiet else []))
-        if code:
-            raise KeyboardInterrupt if code == 130 else UsageError("the first training failed")
-    return checkpoint.find_model(arguments.model, arguments.runs)
+    return checkpoint.find_model(named, arguments.runs)
 
 
 def continue_one(
@@ -108,7 +88,8 @@ def continue_one(
     paths = [naming.name_of(seed, file, variation, arguments) for variation in variations]
     page = naming.name_of(seed, file, "report", arguments).with_suffix(".html")
     wanted = [page] if reporting.wanted(arguments) else []
-    for path in [*paths, *wanted]:
+    pictures = [picture.beside(path) for path in paths] if picture.wanted(arguments) else []
+    for path in [*paths, *wanted, *pictures]:
         naming.refuse(path, seed, arguments.force, *map(Path, arguments.seeds))
     heard, position = drawing.read_end(seed, rate, channels, arguments.prime)
     if seed is not None and np.abs(heard[:, -rate:]).max() < SILENCE:
@@ -149,6 +130,10 @@ def continue_one(
         paths = ranked(sampler, heard, paths, arguments, console)
     for path in paths:
         console.result(str(path))
+    for path in paths if pictures else []:
+        split = heard.shape[1] / rate if arguments.with_prime else None
+        drawn_as = picture.write(path, split, arguments.force)
+        console.note(f"to hear: {audio.shown(path)}; to see: {audio.shown(drawn_as)}")
     if wanted:
         reporting.of_variations(page, paths, file, arguments, console)
 

@@ -22,7 +22,7 @@ KERNEL: dict[str, Any] = dict(_nrt=False, nogil=True, error_model="numpy", no_cf
 try:
     from numba import _dynfunc
     from numba.core.codegen import JITCodeLibrary
-    from numba.core.compiler import CompilerBase
+    from numba.core.compiler import CompilerBase, Flags
     from numba.core.compiler_machinery import PassManager, register_pass
     from numba.core.typed_passes import (
         AnnotateTypes,
@@ -35,7 +35,7 @@ try:
     from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 
     class Part(JITCodeLibrary):
-        """Code that is optimised only where it is called from."""
+        """Code that is optimised, and made into machine code, only where it is called from."""
 
         def add_llvm_module(self, ll_module: Any) -> None:
             """Takes a module as it is."""
@@ -43,23 +43,10 @@ try:
             self._final_module.link_in(ll_module)
 
         def finalize(self) -> None:
-            """Links nothing and makes no machine code."""
+            """Links what this calls, so that whoever calls this has all."""
+            for library in dict.fromkeys(self._linking_libraries):
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
             self._finalized = True
-
-    class Whole(JITCodeLibrary):
-        """Code that is called from outside, with all that it calls."""
-
-        def finalize(self) -> None:
-            """Links parts of parts too, then optimises once."""
-            found: dict[Any, None] = {}
-            left = list(self._linking_libraries)
-            while left:
-                library = left.pop()
-                if library not in found:
-                    found[library] = None
-                    left += library._linking_libraries
-            self._linking_libraries = list(found)
-            super().finalize()
 
     @register_pass(mutates_CFG=True, analysis_only=False)
     class PartLowering(NativeLowering):
@@ -80,18 +67,6 @@ try:
             state.cr = found._replace(cfunc=handle)
             state.targetctx.insert_user_function(handle, found.fndesc, [state.library])
             return True
-
-    @register_pass(mutates_CFG=True, analysis_only=False)
-    class WholeLowering(NativeLowering):
-        """Makes machine code of a function and its parts."""
-
-        _name = "whole_lowering"
-
-        def run_pass(self, state: Any) -> bool:
-            """Lowers a function into a `Whole`."""
-            state.library = Whole(state.targetctx.codegen(), state.func_id.func_qualname)
-            state.library.enable_object_caching()
-            return super().run_pass(state)
 
     NEEDED = (
         TranslateByteCode,
@@ -117,8 +92,9 @@ try:
 
         return Short
 
-    PART["pipeline_class"] = compiler(PartLowering)
-    KERNEL["pipeline_class"] = compiler(WholeLowering)
+    if "no_compile" in Flags.options and hasattr(JITCodeLibrary, "_get_module_for_linking"):
+        PART["pipeline_class"] = compiler(PartLowering)
+        KERNEL["pipeline_class"] = compiler(NativeLowering)
 except ImportError:  # another Numba
     pass
 

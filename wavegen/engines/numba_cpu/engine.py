@@ -83,7 +83,7 @@ class NumbaCPU(Sessions):
         return blocks, (past, one, again, (heard, sums, zeros(channels, order), phase))
 
     def warm_up(self) -> None:
-        """Compiles the kernel, half a minute once on a machine, or fetches it from the cache."""
+        """Compiles the kernel, for seconds once on a machine, or fetches it from the cache."""
         frames = np.zeros((1, 1 + (self.shape.every or 1), self.config.channels), np.int32)
         given = None
         if self.conditioning:

@@ -65,7 +65,7 @@ class NumbaSpectral(Sessions):
         return zeros(1, 2, bins), zeros(1, 2 * bins), late, memory
 
     def warm_up(self) -> None:
-        """Compiles the kernel, half a minute once on a machine, or fetches it from the cache."""
+        """Compiles the kernel, for seconds once on a machine, or fetches it from the cache."""
         self.prime(np.zeros((1, 2, 2 * self.shape.channels * self.shape.half + 1), np.float32))
 
     def open(self, session: Any) -> Voices:

@@ -1,0 +1,73 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+
+from wavegen.engines.numba_cpu.compiling import KERNEL, PART, apart, inlined
+
+DRAWN = """
+import hashlib, sys
+import numba, numba.core.compiler
+if sys.argv[2] == "plain":
+    del numba.core.compiler.CompilerBase  # as if this Numba had none
+from wavegen.engines.numba_cpu.compiling import PART
+assert ("pipeline_class" in PART) == (sys.argv[2] == "short")
+import numpy as np
+from conftest import make_frames, make_model
+from wavegen import engines
+model = make_model(sys.argv[1], channels=2)
+engine = engines.make(model, "numba")
+noise = np.random.default_rng(3).random((2, 60, *model.config.noise_shape)).astype("float32")
+frames = engine.draw(engine.prime(make_frames(model)), noise)[0]
+print(hashlib.sha256(np.ascontiguousarray(frames)).hexdigest())
+"""
+
+
+@inlined
+def square(x):
+    return x * x
+
+
+@apart
+def cube(x):
+    return square(x) * x
+
+
+@njit(**KERNEL)
+def together(array):
+    for i in range(len(array)):
+        array[i] = cube(array[i])
+
+
+@njit
+def stranger(x):  # with Numba's own options
+    return cube(x)
+
+
+def test_parts_of_parts_are_found_by_kernels_and_by_strangers():
+    array = np.arange(3.0)
+    together(array)
+    assert array.tolist() == [0.0, 1.0, 8.0]
+    assert stranger(2.0) == 8.0
+
+
+def test_this_numba_has_what_quick_compiling_takes():
+    assert "pipeline_class" in PART and "pipeline_class" in KERNEL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["wavenet", "spectral_lstm"])
+def test_what_is_drawn_hangs_neither_on_how_it_was_compiled_nor_on_the_cache(family, tmp_path):
+    found = []
+    for kind in ("short", "short", "plain"):  # the second comes from the cache
+        place = {"NUMBA_CACHE_DIR": str(tmp_path / kind)}
+        place |= {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+        command = [sys.executable, "-c", DRAWN, family, kind]
+        done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split()[-1])
+    assert len(set(found)) == 1
