@@ -18,9 +18,11 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
         "what is done",
         {
             "train": "learn, save,\ngo on",
-            "sampling": "prime, draw,\ndecode",
-            "take": "choose, hold,\ndraw again",
-            "report": "a page to listen\nand choose from",
+            "sampling": "prime,\ndraw",
+            "take": "choose,\ndraw again",
+            "rendering": "play what\nis told",
+            "duet": "compose,\nrender",
+            "report": "listen,\nlook, choose",
         },
     ),
     (
@@ -36,6 +38,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
         {
             "models": "WaveNet, spectral LSTM:\nstep(x, state)",
             "checkpoint": "a run, and a model\nin one safe file",
+            "demo": "two models that\ncome with it",
         },
     ),
     (
@@ -50,6 +53,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
         {
             "audio": "files in and out,\nany WAV, safely",
             "codec": "samples to what a\nmodel sees, and back",
+            "bands": "what a WaveNet\nis told to play",
         },
     ),
     (

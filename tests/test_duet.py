@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -181,6 +182,16 @@ def test_sample_render_info_on_a_duet(files, tmp_path, monkeypatch, capsys):
     assert main(["render", "seed.wav", *drawing]) == 0
     rendered = tmp_path / capsys.readouterr().out.strip()
     assert soundfile.info(rendered).frames == 12000
+    assert main(["again", str(rendered), "-o", "again", "-q"]) == 0
+    twin = tmp_path / capsys.readouterr().out.strip()
+    assert twin.read_bytes() == rendered.read_bytes()
+    assert main(["again", str(rendered), "-o", "again", "-q", "--seconds", "9"]) == 2
+    os.rename("seed.wav", "other.wav")
+    assert main(["again", str(rendered), "-o", "more", "-q"]) == 2
+    assert "--after" in capsys.readouterr().err
+    assert main(["again", str(rendered), "-o", "more", "-q", "--after", "other.wav"]) == 0
+    os.rename("other.wav", "seed.wav")
+    capsys.readouterr()
     assert main(["render", "seed.wav", *drawing]) == 3  # it exists
     assert "--force" in capsys.readouterr().err
     assert main(["render", "seed.wav", "-m", str(files["composer"])]) == 2

@@ -69,8 +69,44 @@ class Recipe:
 
     def metadata(self) -> dict[str, str]:
         """Returns the texts that a drawn file carries."""
-        comment = json.dumps(dataclasses.asdict(self))  # ASCII, whatever the paths are called
-        return {"software": f"wavegen {self.version}", "comment": comment}
+        return texts(self)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How one sound was rendered.
+
+    Attributes:
+        version: of the wavegen that drew it.
+        model: SHA-256 of the model file.
+        model_path: where that was.
+        after: path of the sound that was played.
+        played: SHA-256 of that file.
+        seed: the user's number, which decides all chance.
+        temperature: of the draw.
+        engine: that drew.
+        precision: of its weights.
+    """
+
+    version: str
+    model: str
+    model_path: str
+    after: str
+    played: str
+    seed: int
+    temperature: float
+    engine: str
+    precision: str
+
+    def metadata(self) -> dict[str, str]:
+        """Returns the texts that a rendered file carries."""
+        return texts(self)
+
+
+def texts(made: Recipe | Rendering) -> dict[str, str]:
+    """Returns a recipe as the texts of a file."""
+    comment = json.dumps(dataclasses.asdict(made))  # ASCII, whatever the paths are called
+    return {"software": f"wavegen {made.version}", "comment": comment}
 
 
 def read(path: str | Path) -> Recipe:
@@ -79,10 +115,24 @@ def read(path: str | Path) -> Recipe:
     Raises:
         AudioError: it is no sound, carries no recipe, or one that cannot be meant.
     """
+    made = read_any(path)
+    if isinstance(made, Rendering):
+        raise AudioError(f"{shown(path)}: was rendered; it goes on from no seed")
+    return made
+
+
+def read_any(path: str | Path) -> Recipe | Rendering:
+    """Returns the recipe that a file of sound carries, drawn or rendered; see `read`."""
     return parse(audio.metadata(path).get("comment", ""), shown(path))
 
 
-def parse(text: str, name: str) -> Recipe:
+def digest(path: str | Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parse(text: str, name: str) -> Recipe | Rendering:
     """Returns the recipe at the beginning of a comment.
 
     Args:
@@ -98,9 +148,10 @@ def parse(text: str, name: str) -> Recipe:
         found = None
     if not isinstance(found, dict) or "model" not in found:
         raise AudioError(
-            f"{name}: carries no recipe; only a file that `wavegen sample` drew can be made again"
+            f"{name}: carries no recipe; only a file that wavegen drew can be made again"
         )
-    if found.keys() != CHECKS.keys():
+    rendered = found.keys() == RENDERING.keys()
+    if not rendered and found.keys() != CHECKS.keys():
         version = shown(str(found.get("version"))[:20])
         if version == __version__:
             raise AudioError(f"{name}: its recipe is damaged (other fields); use another copy")
@@ -108,11 +159,11 @@ def parse(text: str, name: str) -> Recipe:
             f"{name}: its recipe is that of wavegen {version}, this is {__version__}; "
             "use that version"
         )
-    for key, check in CHECKS.items():
+    for key, check in (RENDERING if rendered else CHECKS).items():
         if not check(found[key]):
             value = shown(str(found[key])[:60])
             raise AudioError(f"{name}: its recipe is damaged ({key} is {value}); use another copy")
-    return Recipe(**{**found, "ends": tuple(found["ends"])})
+    return Rendering(**found) if rendered else Recipe(**{**found, "ends": tuple(found["ends"])})
 
 
 def fingerprint(heard: np.ndarray) -> str:
@@ -173,4 +224,11 @@ CHECKS = {
     "guard": _flag,
     "candidates": _whole(1, MOST_CANDIDATES),
     "ends": _ends,
+}
+RENDERING = {name: CHECKS[name] for name in ("version", "model", "model_path", "after")} | {
+    "played": _digest,
+    "seed": CHECKS["seed"],
+    "temperature": _real(0.0, 10.0),
+    "engine": _text,
+    "precision": _text,
 }

@@ -12,10 +12,11 @@ import numpy as np
 
 from wavegen import __version__, audio, checkpoint, engines, listing, recipe
 from wavegen.cli import drawing, naming
+from wavegen.cli import render as rendering
 from wavegen.cli.display import Console, clock
 from wavegen.demo import DEMOS
-from wavegen.errors import AudioError, CheckpointError, Error, shown
-from wavegen.recipe import Recipe
+from wavegen.errors import AudioError, CheckpointError, Error, UsageError, shown
+from wavegen.recipe import Recipe, Rendering
 from wavegen.writer import SUBTYPES
 
 
@@ -39,7 +40,7 @@ def make_again(path: Path, arguments: argparse.Namespace, console: Console) -> N
     Raises:
         Error: what was drawn, on this machine, is not what the file holds.
     """
-    made = recipe.read(path)
+    made = recipe.read_any(path)
     info = audio.info(path)
     target = target_of(path, arguments)
     naming.refuse(target, path, arguments.force)
@@ -53,23 +54,45 @@ def make_again(path: Path, arguments: argparse.Namespace, console: Console) -> N
     engines.check_names(made.engine, made.precision)
     if made.version != __version__:
         console.warning(f"{shown(path)}: drawn by wavegen {made.version}, this is {__version__}")
+    kind = target.suffix.lower()
+    subtype = info.subtype if info.subtype in SUBTYPES[kind] else None
+    if isinstance(made, Rendering):
+        if arguments.seconds is not None:
+            raise UsageError(f"{shown(path)}: was rendered, and is as long as what it plays")
+        instrument = rendering.prepare(file, made.engine, made.precision, console)
+        sound = find_played(made, path, arguments)
+        rendering.write_rendered(instrument, made, sound, target, subtype, arguments.force, console)
+    else:
+        draw_again(made, path, target, file, info.frames, subtype, arguments, console)
+    console.result(str(target))
+    compare(path, target, console)
+
+
+def draw_again(
+    made: Recipe,
+    path: Path,
+    target: Path,
+    file: checkpoint.ModelFile,
+    frames: int,
+    subtype: str | None,
+    arguments: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Draws a take again, or on, into the target; `frames` is how long the file is."""
+    rate, channels = file.config.sample_rate, file.config.channels
     heard = find_seed(made, path, rate, channels, arguments)
     sampler = drawing.prepare(file, made.engine, made.precision, made.sustain, made.guard, console)
     sampler.check_controls(dict(made.controls))
     written = heard.shape[1] if made.with_prime else 0
-    there = info.frames - written  # samples of continuation that the file holds
-    new, limit = made, info.frames
+    there = frames - written  # samples of continuation that the file holds
+    new, limit = made, frames
     if arguments.seconds is not None:
         wanted = round(arguments.seconds * rate)
         new, limit = played_on(made, arguments.seconds, there, rate), written + wanted
-    kind = target.suffix.lower()
-    subtype = info.subtype if info.subtype in SUBTYPES[kind] else None
     drawing.write_drawn(
         sampler, heard, [new], [target], console, subtype=subtype, force=arguments.force,
         limit=limit,
     )  # fmt: skip
-    console.result(str(target))
-    compare(path, target, console)
 
 
 def target_of(path: Path, arguments: argparse.Namespace) -> Path:
@@ -94,7 +117,9 @@ def played_on(made: Recipe, seconds: float, there: int, rate: int) -> Recipe:
     return dataclasses.replace(made, ends=(*reached, seconds))
 
 
-def find_model(made: Recipe, path: Path, arguments: argparse.Namespace) -> checkpoint.ModelFile:
+def find_model(
+    made: Recipe | Rendering, path: Path, arguments: argparse.Namespace
+) -> checkpoint.ModelFile:
     """Returns the model that drew a file.
 
     Raises:
@@ -166,7 +191,23 @@ def find_seed(
     )
 
 
-def places(made: Recipe, path: Path) -> Iterator[Path]:
+def find_played(made: Rendering, path: Path, arguments: argparse.Namespace) -> Path:
+    """Returns the sound that was rendered, looked for where a seed is.
+
+    Raises:
+        AudioError: it is not here, or no longer what it was.
+    """
+    for place in [Path(arguments.after)] if arguments.after else places(made, path):
+        with contextlib.suppress(OSError):
+            if place.is_file() and recipe.digest(place) == made.played:
+                return place
+    raise AudioError(
+        f"{shown(path)}: the sound that it plays, {shown(made.after)}, is not here, or no longer "
+        "what it was; name it with --after"
+    )
+
+
+def places(made: Recipe | Rendering, path: Path) -> Iterator[Path]:
     """Yields where a seed may be."""
     there = Path(made.after)
     yield there

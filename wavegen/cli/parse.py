@@ -260,10 +260,14 @@ def render_flags(command: argparse.ArgumentParser) -> None:
 def again_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `again` takes."""
     add = command.add_argument
-    add("files", nargs="+", metavar="FILE", help="what `sample` or `again` wrote")
+    add("files", nargs="+", metavar="FILE", help="what `sample`, `render` or `again` wrote")
     add("-t", "--seconds", type=seconds, help="length of the continuation; longer plays it on, s")
     add("-m", "--model", help="the model that drew it, if it is not where it was")
-    add("--after", metavar="SOUND", help="the sound that it follows, if it is not where it was")
+    add(
+        "--after",
+        metavar="SOUND",
+        help="the sound that it follows or plays, if it is not where it was",
+    )
     add("-o", "--out", default="generated", help="folder for the results (generated)")
     add("--force", action="store_true", help="replace results that exist")
     add("--runs", default="runs", help="folder of the runs (runs)")

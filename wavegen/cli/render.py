@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from wavegen.cli.display import Console, clock
 from wavegen.draft import check_folder
 from wavegen.errors import Error
 from wavegen.modelfile import judge_of
+from wavegen.recipe import Rendering, digest
 from wavegen.rendering import Instrument
 
 
@@ -33,8 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     check_folder(Path(arguments.out))
     file = checkpoint.read_model(checkpoint.find_model(arguments.model, arguments.runs))
     console.note(f"model: {audio.shown(file.path)}")
-    instrument = Instrument(judge_of(file), arguments.engine, arguments.precision)
-    show_compiling(instrument.engine.warm_up, console)
+    instrument = prepare(file, arguments.engine, arguments.precision, console)
     code = 0
     for sound in sounds:
         try:
@@ -54,28 +53,63 @@ def render(
     arguments: argparse.Namespace,
     console: Console,
 ) -> None:
-    """Renders one sound into a file, block by block; memory does not grow with its length."""
-    config = instrument.config
+    """Renders one sound into a file that carries how it was made."""
     path = naming.name_of(sound, file, 0, arguments)
     naming.refuse(path, sound, arguments.force, *map(Path, arguments.sounds))
-    info = audio.info(sound)
+    made = Rendering(
+        __version__, file.sha256, str(file.path), str(sound), digest(sound), arguments.seed,
+        arguments.temperature, instrument.engine.name, instrument.engine.precision,
+    )  # fmt: skip
+    write_rendered(instrument, made, sound, path, arguments.subtype, arguments.force, console)
+    console.result(str(path))
+
+
+def prepare(
+    file: checkpoint.ModelFile, engine: str | None, precision: str | None, console: Console
+) -> Instrument:
+    """Returns an instrument that is ready to play."""
+    instrument = Instrument(judge_of(file), engine, precision)
+    show_compiling(instrument.engine.warm_up, console)
+    return instrument
+
+
+def write_rendered(
+    instrument: Instrument,
+    made: Rendering,
+    sound: Path,
+    path: Path,
+    subtype: str | None,
+    force: bool,
+    console: Console,
+) -> None:
+    """Writes what an instrument makes of a sound; memory does not grow with its length.
+
+    Args:
+        instrument: that plays.
+        made: the recipe, which the file carries.
+        sound: to be played.
+        path: of the result.
+        subtype: of the result's samples; None is 16 bits.
+        force: a result that exists may be replaced.
+        console: told of speed.
+
+    Raises:
+        Error: the sound cannot be read, or the result not be written.
+    """
+    config, info = instrument.config, audio.info(sound)
     seconds = info.frames / info.sample_rate
-    told = {"rendered": str(sound), "model": file.sha256, "seed": arguments.seed}
-    told |= {"temperature": arguments.temperature, "engine": instrument.engine.name}
-    told |= {"precision": instrument.engine.precision, "version": __version__}
-    texts = {"software": f"wavegen {__version__}", "comment": json.dumps(told)}
     began, done = time.monotonic(), 0
     with contextlib.ExitStack() as stack, console.live("rendering") as live:
         writer = stack.enter_context(
             audio.Writer(
-                path, config.sample_rate, config.channels, subtype=arguments.subtype or "PCM_16",
-                metadata=texts, force=arguments.force,
+                path, config.sample_rate, config.channels, subtype=subtype or "PCM_16",
+                metadata=made.metadata(), force=force,
             )
         )  # fmt: skip
         silence = np.zeros((config.channels, 0), np.float32)
         blocks = heard(sound, config.sample_rate, config.channels)
         for block in instrument.play(
-            blocks, silence, rng_seed=arguments.seed, temperature=arguments.temperature
+            blocks, silence, rng_seed=made.seed, temperature=made.temperature
         ):
             writer.write(block[0])
             done += block.shape[-1]
@@ -83,13 +117,10 @@ def render(
             left = max(0.0, seconds - done / config.sample_rate) / speed
             share = min(1.0, done / config.sample_rate / max(seconds, 1e-9))
             live.update(share, f"{speed:.2f} x real time  {clock(left)} left")
-    taken = time.monotonic() - began
-    length = done / config.sample_rate
+    taken, length = time.monotonic() - began, done / config.sample_rate
     console.note(
-        f"{clock(length)} in {clock(taken)} ({length / taken:.2f} x real time), "
-        f"seed {arguments.seed}"
+        f"{clock(length)} in {clock(taken)} ({length / taken:.2f} x real time), seed {made.seed}"
     )
-    console.result(str(path))
 
 
 def heard(sound: Path, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
