@@ -81,6 +81,28 @@ def test_other_performances_are_not_the_same(performance):
     assert matches([fingerprint(sound) for sound in sounds]) == []
 
 
+def at_the_floor(kind, peak, seed):
+    """Returns a take of hardly anything: `peak` steps of 16 bits, and noise of about one."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(8 * NATIVE)[None] / NATIVE
+    start = rng.random()
+    sound = {
+        "dither": lambda: rng.standard_normal(time.shape) / 4,
+        "hum": lambda: sum(np.sin(2 * np.pi * 50 * k * (time + start)) / k for k in range(1, 40)),
+        "tone": lambda: np.sin(2 * np.pi * 1000 * (time + start)),
+        "music": lambda: tune(8.0, NATIVE, seed=seed) / 0.3,
+    }[kind]()
+    noise = rng.random(time.shape) - rng.random(time.shape)
+    return np.rint(peak * sound + noise) / 32768
+
+
+@pytest.mark.parametrize("kind", ["dither", "hum", "tone", "music"])
+def test_takes_at_the_floor_of_16_bits_are_not_the_same(kind):
+    takes = [(peak, seed) for seed in (1, 2, 3) for peak in (0.5, 1, 2, 4, 8, 16)]
+    found = matches([fingerprint(at_the_floor(kind, *take)) for take in takes])
+    assert all(takes[match.first][1] == takes[match.second][1] for match in found)
+
+
 def test_pieces_do_not_matter(performance):
     whole = fingerprint(performance, piece=performance.shape[1])
     parts = fingerprint(performance, piece=777)
