@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,4 +193,4 @@ def test_nothing_is_left_behind_when_drawing_fails(plain, tmp_path, monkeypatch,
     monkeypatch.setattr(Draft, "put", full)
     assert run("again", plain) == 3
     assert "No space left" in capsys.readouterr().err
-    assert [p.name for p in (tmp_path / "generated").iterdir()] == [plain.split("/")[1]]
+    assert {p.stem for p in (tmp_path / "generated").iterdir()} == {Path(plain).stem}

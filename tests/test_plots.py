@@ -89,5 +89,5 @@ def test_matplotlib_is_asked_for_in_one_line_and_not_before(monkeypatch):
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(UsageError, match=r"pip install 'wavegen\[plots\]'"):
+    with pytest.raises(UsageError, match="pip install matplotlib"):
         plots.figure([1.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from pathlib import Path
 
 from wavegen import audio, plots, report
@@ -12,7 +13,8 @@ def wanted(arguments: argparse.Namespace) -> bool:
     """Returns whether `sample` should draw one: a page of several has pictures of its own."""
     if arguments.picture is not None:
         return arguments.picture
-    return arguments.count == 1 and arguments.seconds + arguments.prime <= report.LONGEST_SECONDS
+    short = arguments.seconds + arguments.prime <= report.LONGEST_SECONDS
+    return arguments.count == 1 and short and importlib.util.find_spec("matplotlib") is not None
 
 
 def beside(path: Path) -> Path:

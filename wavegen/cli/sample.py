@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     engines.check_names(arguments.engine, arguments.precision)
     if arguments.play:
         play.check(arguments)
-    if arguments.report:
+    if arguments.report or arguments.picture:
         plots.figure([1.0])  # says now what is missing
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
     for seed in seeds:
