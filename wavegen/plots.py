@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import signal as dsp
 
 from wavegen import __version__
 from wavegen.errors import UsageError
@@ -107,7 +106,7 @@ def spectrum(sound: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarra
     mono = sound.mean(axis=0)
     mono = np.pad(mono, (size // 2, size // 2 + max(0, size - len(mono))))
     windows = np.lib.stride_tricks.sliding_window_view(mono, size)[:: size // 4]
-    window = dsp.get_window("hann", size)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
     power = np.square(np.abs(np.fft.rfft(windows * window, axis=1)) * 2 / window.sum()).T
     together = -(-power.shape[1] // COLUMNS)
     if together > 1:
