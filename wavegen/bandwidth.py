@@ -7,7 +7,7 @@ dense spectrum falls to nothing within a tenth of that frequency. No instrument 
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft, signal
+import scipy  # whose parts it imports when they are used: two of them take a second
 
 FRAMES = 4  # spectra a second
 FRAME_SECONDS = 0.08  # at least so long is one
@@ -34,7 +34,7 @@ class Spectrum:
         """
         self.sample_rate = sample_rate
         self.size = 1 << int(np.ceil(np.log2(FRAME_SECONDS * sample_rate)))
-        self.window = signal.windows.blackmanharris(self.size).astype(np.float32)
+        self.window = scipy.signal.windows.blackmanharris(self.size).astype(np.float32)
         self.window *= 2 / self.window.sum()  # a tone then shows its amplitude
         self.held: list[np.ndarray] = []  # power of the frames of one group
         self.frames = 0
@@ -50,7 +50,7 @@ class Spectrum:
         starts = np.unique(np.linspace(0, second.shape[1] - self.size, FRAMES).astype(int))
         frames = np.stack([second[:, start : start + self.size] for start in starts])
         frames = frames - frames.mean(axis=-1, keepdims=True)
-        spectra = fft.rfft(frames * self.window)  # (frames, channels, bins)
+        spectra = scipy.fft.rfft(frames * self.window)  # (frames, channels, bins)
         self.frames += len(starts)
         self.held.extend((spectra.real**2 + spectra.imag**2).max(axis=1))
         if len(self.held) >= GROUP:
@@ -66,7 +66,7 @@ class Spectrum:
         self._close()
         width = self.sample_rate / self.size
         level = 10 * np.log10(np.maximum(self.power, 1e-15))
-        smooth = signal.medfilt(level, SMOOTH)
+        smooth = scipy.signal.medfilt(level, SMOOTH)
         edge = self._wall(level, smooth) if self.frames >= FRAMES else None
         if edge is not None:
             return edge, edge < FULL * self.sample_rate / 2

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg, optimize, signal
+import scipy  # whose parts it imports when they are used: two of them take a second
 
 ORDER = 32
 POLE = 0.97  # of the running mean of recent errors: a memory of about 33 samples
@@ -165,19 +165,19 @@ def linear_prediction(covariance: np.ndarray, order: int, ridge: float = RIDGE) 
     """
     column = covariance[:order].copy()
     column[0] = column[0] * (1 + ridge) + 1e-30
-    return linalg.solve_toeplitz(column, covariance[1 : order + 1])
+    return scipy.linalg.solve_toeplitz(column, covariance[1 : order + 1])
 
 
 def predict(x: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns each sample's prediction from the samples before it, and its error."""
     taps = np.concatenate([[0.0], coefficients])
-    mean = signal.lfilter(taps, [1.0], x)
+    mean = scipy.signal.lfilter(taps, [1.0], x)
     return mean, x - mean
 
 
 def running_mean(error: np.ndarray) -> np.ndarray:
     """Returns the one-pole mean of the absolute errors strictly before each sample."""
-    mean = signal.lfilter([1 - POLE], [1.0, -POLE], error)
+    mean = scipy.signal.lfilter([1 - POLE], [1.0, -POLE], error)
     return np.concatenate([[0.0], mean[:-1]])
 
 
@@ -274,9 +274,9 @@ def fit_scales(
 
     narrow = float(np.diff(edges).min())
     start = math.log(max(float(np.mean(recent)), narrow))
-    best = optimize.minimize_scalar(lambda s: bits(math.exp(s)), (start - 2, start))
+    best = scipy.optimize.minimize_scalar(lambda s: bits(math.exp(s)), (start - 2, start))
     start_at = np.log([[0.6, narrow / 4], [0.9, narrow / 4], [0.6, narrow / 32]])
-    found = optimize.minimize(
+    found = scipy.optimize.minimize(
         lambda p: bits(np.maximum(math.exp(p[1]), math.exp(p[0]) * recent)),
         start_at[0],
         method="Nelder-Mead",
