@@ -16,7 +16,10 @@ from numba import njit
 
 # What only compiled code calls needs no way in for Python or C. References of arrays are not
 # counted (`_nrt`), else a kernel takes three times as long; so no such function may make an array.
-PART: dict[str, Any] = dict(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# Unless told otherwise a function is compiled into its callers if they are into theirs.
+PART: dict[str, Any] = dict(
+    _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=False
+)
 KERNEL: dict[str, Any] = dict(_nrt=False, nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 
 try:

@@ -11,7 +11,7 @@ import numpy as np
 from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.hearing import amplitude, given
 from wavegen.engines.numba_cpu.mixture import components, describe, invert, nats_of
-from wavegen.engines.numba_cpu.product import Rows, linear
+from wavegen.engines.numba_cpu.product import Rows, seldom
 from wavegen.engines.numba_cpu.rounding import encode
 from wavegen.engines.numba_cpu.softmax import add_predictor, likelihood, pick
 from wavegen.engines.numba_cpu.vector import fma, greater, load, splat, store, width_of
@@ -31,7 +31,7 @@ def summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at):
     skip, post, channels = shape.skip, shape.post, shape.channels
     x = Rows(scratch.gates, 0, shape.layers * shape.gate)
     first, out = Rows(weights.bias, b_at, 0), Rows(scratch.wide, 0, skip)
-    at, s_at = linear(
+    at, s_at = seldom(
         lanes, shape, weights.matrix, at, shape.layers * shape.gate, skip, streams, x, first, out,
         weights.scales, s_at, scratch.gate_scales, np.int64(0),
     )  # fmt: skip
@@ -44,7 +44,7 @@ def summed_up(lanes, shape, weights, scratch, streams, at, b_at, s_at):
         )  # fmt: skip
     x, first = Rows(scratch.wide_codes, 0, skip), Rows(weights.bias, b_at, 0)
     out = Rows(scratch.hidden, 0, channels * post)
-    at, s_at = linear(
+    at, s_at = seldom(
         lanes, shape, weights.matrix, at, skip, channels * post, streams, x, first, out,
         weights.scales, s_at, scratch.scales, np.int64(0),
     )  # fmt: skip
@@ -66,7 +66,7 @@ def weighed(lanes, shape, weights, scratch, streams, c, t, tokens, at, b_at, s_a
         )  # fmt: skip
     x, first = Rows(scratch.hidden_codes, 0, post), Rows(weights.bias, b_at, 0)
     out = Rows(scratch.out, 0, outputs)
-    at, s_at = linear(
+    at, s_at = seldom(
         lanes, shape, weights.matrix, at, post, outputs, streams, x, first, out,
         weights.scales, s_at, scratch.scales, np.int64(0),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavegen.engines.numba_cpu.compiling import inlined
+from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.tile import TILE, tile
 from wavegen.engines.numba_cpu.vector import smaller, width_of
 
@@ -127,3 +127,13 @@ def linear(
         s_at += outputs
         start += count
     return at, s_at
+
+
+@apart
+def seldom(
+    lanes, shape, w, at, inputs, outputs, streams, x, first, out, scales, s_at, xs, xs_at
+):  # fmt: skip
+    """Is `linear`, called and not compiled into its callers: for what is done once a frame."""
+    return linear(
+        lanes, shape, w, at, inputs, outputs, streams, x, first, out, scales, s_at, xs, xs_at
+    )  # fmt: skip
