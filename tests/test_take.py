@@ -66,7 +66,7 @@ class Plain:
 
 
 def sampler(engine):
-    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=True)
+    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=True, tried={})
     return SimpleNamespace(config=config, codec=Plain(), engine=engine)
 
 
@@ -181,6 +181,44 @@ def test_the_candidate_most_like_the_recordings_is_kept(monkeypatch):
     assert np.array_equal(chosen[:, 1:], levels(8, range(1, 2)))  # whoever else is drawn
 
 
+class Loud:
+    """An engine that is as loud as it is told, dB."""
+
+    def open(self, session):
+        self.now = session
+        return self
+
+    def session(self):
+        return self.now
+
+    def draw(self, noise, temperature, loud):
+        count, frames, _ = noise.shape
+        tone = np.sin(2 * np.pi * 0.1 * np.arange(frames))
+        return (10 ** (np.broadcast_to(loud, count)[:, None, None] / 20) * tone[:, None]).astype(
+            "f4"
+        )
+
+
+def test_candidates_differ_in_a_control_where_the_family_says_so(monkeypatch):
+    sound = np.zeros((1, 2 * RATE), "float32")
+    heard = Heard((np.zeros(1),), (), 0, -35.0, sound)
+    monkeypatch.setattr(
+        Climate,
+        "strangeness",
+        lambda self, sound, rate, aim: np.array([-level_db(row[:, -240:]) for row in sound]),
+    )
+
+    def level(candidates, tried):
+        begun = sampler(Loud())
+        begun.config.tried = tried
+        taken = Take(begun, heard, range(1), 5, {"temperature": 1.0, "loud": -30.0}, held=False)
+        return level_db(next(taken.guarded(blocks(2), CLIMATE, candidates, lambda *what: None))[0])
+
+    assert level(1, {"loud": (1.0, 0.5)}) == pytest.approx(-33, abs=0.1)  # as asked for
+    assert level(3, {"loud": (1.0, 1.5, 0.5)}) == pytest.approx(-18, abs=0.1)
+    assert level(3, {}) == pytest.approx(-33, abs=0.1)
+
+
 def test_a_row_that_is_drawn_again_does_not_touch_its_neighbours():
     def chunks(rows, told):
         parts = take(Wanderer(breaks=breaks_once), rows, held=False).guarded(
@@ -277,7 +315,7 @@ def test_moments_of_a_stereo_sound_know_its_width():
 
 def test_a_spectral_model_draws_a_moment_at_a_time():
     """Nothing leads its temperature within a moment, and each call of its engine costs."""
-    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=False)
+    config = SimpleNamespace(sample_rate=RATE, noise_shape=(1,), level_is_held=False, tried={})
     begun = SimpleNamespace(config=config, codec=Plain(), engine=Wanderer(0.0))
     sound = 0.01 * np.ones((1, 2 * RATE), "float32")
     heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0, sound)

@@ -30,6 +30,7 @@ class WaveNetConfig:
     # so much longer than when it learned, and tones ring as they should.
     sustain: ClassVar[float] = 3.0
     level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
+    tried: ClassVar[dict[str, tuple[float, ...]]] = {}  # by the candidates of a moment, see `take`
     condition_units: ClassVar[int] = 128  # width between the bands of a knot and the gates
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (right is drawn given left)")
@@ -123,6 +124,14 @@ class SpectralLSTMConfig:
         if self.head == "codes":
             return {"temperature": 1.0, "top_p": 1.0, "noisiness": 0.5}
         return {"temperature": 0.7}  # at 1 the heavy tails of all coefficients drown the tones
+
+    @property
+    def tried(self) -> dict[str, tuple[float, ...]]:
+        """Shares of a control that the candidates of a moment have, one after the other.
+
+        How much tones should waver hangs on the music, so the ear is asked.
+        """
+        return {"noisiness": (1.0, 2.0, 0.0, 1.5)} if self.head == "codes" else {}
 
     @property
     def band_of(self) -> tuple[int, ...]:

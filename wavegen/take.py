@@ -2,9 +2,10 @@
 
 Left alone for long, a model that feeds on its own samples wanders: louder, softer, into noise or
 into silence. Three things keep a take sound. Of several ways to go on for a quarter of a second the
-one is kept that is most like the moments the recordings have after such a seed. The level is held:
-the temperature gives way a little while the last instant, or the last second and a half, is louder
-than the seed was, and comes back when it is softer. And a guard looks for what the recordings never
+one is kept that is most like the moments the recordings have after such a seed; where it hangs on
+the music how a control should stand (`config.tried`), they differ in it. The level is held: the
+temperature gives way a little while the last instant, or the last second and a half, is louder than
+the seed was, and comes back when it is softer. And a guard looks for what the recordings never
 were; when it is found, the take goes back one second and is drawn again with other chance. All look
 at a variation's own past only, so it stays the same in any batch.
 """
@@ -44,6 +45,9 @@ def default_candidates(config: Any) -> int:
     if not config.level_is_held:
         return SPECTRAL
     return int(np.clip(round(LOAD / (config.sample_rate * config.channels)), 2, CANDIDATES))
+
+
+Shares = dict[str, np.ndarray] | None  # of a control, by its name, one a row
 
 
 class Place(NamedTuple):
@@ -128,6 +132,7 @@ class Take:
         rows: list[int],
         attempt: Any = 0,
         nudge: float = 0.0,
+        shares: Shares = None,
     ) -> tuple[np.ndarray, Place]:
         """Returns the next blocks `(rows, channels, samples)` and the place after them.
 
@@ -137,9 +142,10 @@ class Take:
             rows: which of the take's rows they are; one may be there more than once.
             attempt: 0, or which of the other chances to take; or one of them for each row.
             nudge: added to the temperature's factor.
+            shares: of a control, by its name, that each row has of what was asked for.
         """
         voices = self.sampler.engine.open(place.session)
-        drawn, after = self.go_on(voices, place, blocks, rows, attempt, nudge)
+        drawn, after = self.go_on(voices, place, blocks, rows, attempt, nudge, shares)
         recent = np.concatenate([place.recent, drawn], axis=-1)[..., -place.recent.shape[-1] :]
         return drawn, after._replace(session=voices.session(), recent=recent)
 
@@ -151,6 +157,7 @@ class Take:
         rows: list[int],
         attempt: Any = 0,
         nudge: float = 0.0,
+        shares: Shares = None,
     ) -> tuple[np.ndarray, Place]:
         """Returns what `draw` does, by voices that are there already, which go on.
 
@@ -164,6 +171,7 @@ class Take:
             rows: which of the take's rows they are.
             attempt: which chance to take.
             nudge: added to the temperature's factor.
+            shares: of `draw`.
         """
         decoding, power, position, found = place.decoding, place.power, place.position, []
         variations = [self.rows[row] for row in rows]
@@ -177,7 +185,7 @@ class Take:
                 uniforms(self.rng_seed, variation, start, self.block, shape)
                 for variation, start in zip(variations, starts, strict=True)
             ]
-            frames = voices.draw(np.stack(noise), **self.controls(rows, power, nudge))
+            frames = voices.draw(np.stack(noise), **self.controls(rows, power, nudge, shares))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
             found.append(signal)
             heard = np.mean(np.square(signal, dtype=np.float64), axis=(1, 2))[:, None]
@@ -186,12 +194,16 @@ class Take:
         after = place._replace(decoding=decoding, power=power, position=position)
         return np.concatenate(found, axis=-1), after
 
-    def controls(self, rows: list[int], power: np.ndarray, nudge: float) -> dict[str, Any]:
-        """Returns the controls of some rows for the next block."""
+    def controls(
+        self, rows: list[int], power: np.ndarray, nudge: float, shares: Shares = None
+    ) -> dict[str, Any]:
+        """Returns the controls of some rows for the next block; arguments are `go_on`'s."""
         given = {
             name: np.broadcast_to(value, len(self.rows))[rows]
             for name, value in self.settings.items()
         }
+        for name, column in (shares or {}).items():
+            given[name] = given[name] * column
         factor = np.full(len(rows), 1.0 + nudge)
         if self.held:
             columns = self.excess_db(power).T
@@ -235,9 +247,14 @@ class Take:
             nudge: added to the temperature's factor.
         """
         each = np.repeat(np.arange(len(rows)), candidates)
-        chances = attempt * candidates + np.arange(len(each)) % candidates
         all_rows = [rows[i] for i in each]
-        drawn, after = self.draw(place.rows(each), self.moment, all_rows, chances, nudge)
+        way = np.arange(len(each)) % candidates
+        chances = attempt * candidates + way
+        shares = {
+            name: np.resize(values, candidates)[way]
+            for name, values in self.sampler.config.tried.items()
+        }
+        drawn, after = self.draw(place.rows(each), self.moment, all_rows, chances, nudge, shares)
         if candidates == 1:
             return drawn, after
         sound = after.recent[..., -moment.SHARE * round(moment.SECONDS * self.rate) :]
