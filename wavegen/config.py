@@ -30,6 +30,7 @@ class WaveNetConfig:
     # so much longer than when it learned, and tones ring as they should.
     sustain: ClassVar[float] = 3.0
     level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
+    enough: ClassVar[float] = 0.0  # strangeness of a moment that is as good as any: none
     tried: ClassVar[dict[str, tuple[float, ...]]] = {}  # by the candidates of a moment, see `take`
     condition_units: ClassVar[int] = 128  # width between the bands of a knot and the gates
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
@@ -96,6 +97,7 @@ class SpectralLSTMConfig:
 
     sustain: ClassVar[float] = 25.0  # what was heard of the seed outweighs what is drawn
     level_is_held: ClassVar[bool] = False
+    enough: ClassVar[float] = 1.5  # moments of music are as strange: none is to be more usual
     sample_rate: int = bounded(22050, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
     n_fft: int = bounded(1024, 16, 65536, "samples in a frame; 1024 are 46 ms at 22.05 kHz")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavegen import moment
+from wavegen import consistent, moment
 from wavegen.chance import uniforms
 from wavegen.climate import DEAD_SECONDS, SECONDS, Climate
 from wavegen.nest import map_nest
@@ -34,6 +34,7 @@ WANDER_DB = 6.0  # the level of the last second and a half so far off is as stra
 LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
 CANDIDATES = 8  # of each moment, at most
 SPECTRAL = 4  # of a spectral model; with eight no more of its continuations were clean
+BEGINNING = 1 << 39  # position of the chance before the first, beyond any take's end
 LOAD = 120000  # samples a second: more are not drawn in real time on one core
 
 
@@ -176,16 +177,10 @@ class Take:
         decoding, power, position, found = place.decoding, place.power, place.position, []
         variations = [self.rows[row] for row in rows]
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
-        shape = self.sampler.config.noise_shape
         share = np.array([-np.expm1(-self.seconds / seconds) for seconds, *_ in HOLDS])
         for _ in range(blocks):
-            # Other chances lie far beyond any take's end.
-            starts = [position + (number << 40) for number in attempts]
-            noise = [
-                uniforms(self.rng_seed, variation, start, self.block, shape)
-                for variation, start in zip(variations, starts, strict=True)
-            ]
-            frames = voices.draw(np.stack(noise), **self.controls(rows, power, nudge, shares))
+            noise = self.chance(variations, attempts, position, decoding)
+            frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
             found.append(signal)
             heard = np.mean(np.square(signal, dtype=np.float64), axis=(1, 2))[:, None]
@@ -193,6 +188,26 @@ class Take:
             position += self.block
         after = place._replace(decoding=decoding, power=power, position=position)
         return np.concatenate(found, axis=-1), after
+
+    def chance(
+        self, variations: list[int], attempts: list[int], position: int, decoding: Any
+    ) -> np.ndarray:
+        """Returns the uniforms `(rows, frames, *noise_shape)` of the next block."""
+        shape, frames = self.sampler.config.noise_shape, self.block
+
+        def those(starts: list[int], count: int) -> np.ndarray:
+            parts = zip(variations, starts, strict=True)
+            return np.stack([uniforms(self.rng_seed, v, at, count, shape) for v, at in parts])
+
+        # Other chances lie far beyond any take's end.
+        own = those([position + (number << 40) for number in attempts], frames)
+        if not consistent.applies(self.sampler.config):
+            return own
+        before, last = (
+            those([at if at >= 0 else BEGINNING] * len(variations), 1)[:, 0]
+            for at in (position - 1, position + frames - 1)
+        )
+        return consistent.white(own, before, last, self.sampler.codec, decoding.frame)
 
     def controls(
         self, rows: list[int], power: np.ndarray, nudge: float, shares: Shares = None
@@ -262,6 +277,7 @@ class Take:
         strange = climate.strangeness(sound, self.rate, aim)
         if self.levelled:
             strange += np.square(self.excess_db(after.power)[:, -1] / WANDER_DB)
+        strange = np.maximum(strange, self.sampler.config.enough)  # the first of those as usual
         best = np.argmin(strange.reshape(-1, candidates), axis=1)
         kept = np.arange(len(rows)) * candidates + best
         return drawn[kept], after.rows(kept)
