@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.fft
 
-MOST = 1.0 - 2.0**-24  # the greatest uniform
+MOST = np.float32(1.0 - 2.0**-24)  # the greatest uniform
 
 
 def applies(config: Any) -> bool:
@@ -34,18 +35,25 @@ def white(chance: np.ndarray, before: np.ndarray, last: np.ndarray, codec: Any, 
     """
     rows, count = chance.shape[:2]
     channels, hop = codec.channels, codec.hop_length
+    size, half = channels * hop, codec.n_fft // 2
     hops = np.concatenate([before[:, None], chance[:, :-1], last[:, None]], axis=1)
-    sound = normal(hops[:, :, 1 : 1 + channels * hop // 2])  # (rows, hops, channels * hop)
-    sound = np.swapaxes(sound.reshape(rows, count + 1, channels, hop), 1, 2)
-    sound = sound.reshape(rows, channels, -1)
-    state = codec.encode_initial((rows,), frame=frame, past=sound[..., :hop])
-    frames = codec.encode_step(sound[..., hop:], state)[0][..., : channels * codec.n_fft]
-    real, imaginary = np.moveaxis(frames.reshape(rows, count, channels, 2, hop), 3, 0)
-    found, size = chance.copy(), channels * hop
-    power = (np.square(real) + np.square(imaginary)).reshape(rows, count, size)  # mean 1
-    angle = np.arctan2(imaginary, real).reshape(rows, count, size) / (2 * np.pi)
-    found[:, :, 1 : 1 + size, 0] = np.minimum(-np.expm1(-power), MOST)
-    found[:, :, 1 : 1 + size, 1] = np.minimum(angle + (angle < 0), MOST)
+    sound = normal(hops[:, :, 1 : 1 + size // 2]).reshape(rows, count + 1, channels, hop)
+    frames = np.concatenate([sound[:, :-1], sound[:, 1:]], axis=-1)  # (rows, frames, channels, fft)
+    spectrum = scipy.fft.rfft(frames * codec.window.astype(np.float32), norm="ortho")
+    spectrum *= np.float32(np.sqrt(2.0))  # mean square 1, with the mirror image
+    # What stands for the highest frequency is the imaginary part of the lowest, both of half power.
+    both = spectrum[..., 0].real + 1j * spectrum[..., half].real
+    spectrum[..., 0] = np.float32(0.5**0.5) * both
+    real, imaginary = (
+        part[..., :half].reshape(rows, count, size) for part in (spectrum.real, spectrum.imag)
+    )
+    found = chance.copy()
+    odd = (np.asarray(frame)[:, None] + np.arange(count)) % 2  # every other frame turns odd lines
+    turned = np.arctan2(imaginary, real) * np.float32(0.5 / np.pi)
+    turned[..., 1::2] += np.float32(0.5) * odd[..., None].astype(np.float32)
+    found[:, :, 1 : 1 + size, 1] = np.minimum(turned - np.floor(turned), MOST)
+    power = real * real + imaginary * imaginary
+    found[:, :, 1 : 1 + size, 0] = np.minimum(np.float32(1.0) - np.exp(-power), MOST)
     return found
 
 
@@ -54,5 +62,6 @@ def normal(chance: np.ndarray) -> np.ndarray:
 
     By Box and Muller 1958, "A note on the generation of random normal deviates".
     """
-    radius, angle = np.sqrt(-2.0 * np.log1p(-chance[..., 0])), 2.0 * np.pi * chance[..., 1]
+    radius = np.sqrt(np.float32(-2.0) * np.log1p(-chance[..., 0]))
+    angle = np.float32(2.0 * np.pi) * chance[..., 1]
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
