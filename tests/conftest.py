@@ -117,7 +117,7 @@ def make_frames(model, batch=2, time=24, seed=1):
     return frames
 
 
-@pytest.fixture(params=variants())
+@pytest.fixture(params=variants(quick=(ONCE[1], ONCE[2])))
 def model(request):
     """A model of a test's own, which may change it."""
     family, fields = request.param
@@ -157,6 +157,34 @@ def recordings(tmp_path, monkeypatch):
 
 
 # -- compiling -------------------------------------------------------------------------------------
+
+SHARED = {}
+
+
+@pytest.fixture
+def compiled_once(monkeypatch):
+    """Lets trainings of the same model and settings share what they compile, which takes longest.
+
+    What is shared is a pure function of its arguments and of what stands in the key.
+    """
+    from wavegen import backend, optimizer
+    from wavegen.engines.reference import Reference
+
+    real, begin = optimizer.training_step, Reference.__init__
+
+    def training_step(layout, settings):
+        fixed = b"".join(np.ascontiguousarray(array).tobytes() for array in layout.fixed)
+        key = layout.model.config, settings, fixed
+        if key not in SHARED:
+            SHARED[key] = real(layout, settings)
+        return SHARED[key]
+
+    def begun(self, model, together=False):
+        begin(self, model, together)
+        self._scorer = SHARED.setdefault(model.config, backend.compiled(self.scored))
+
+    monkeypatch.setattr(optimizer, "training_step", training_step)
+    monkeypatch.setattr(Reference, "__init__", begun)
 
 
 def compile_once():

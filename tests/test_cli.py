@@ -19,6 +19,7 @@ from wavegen.cli.display import Console
 from wavegen.cli.parse import COMMANDS, duration, parser
 from wavegen.sampling import Sampler
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 TINY = ["--preset", "tiny", "--sample-rate", "8000", "--sample-seconds", "0.3"]
 SMALLER = ["--layers-per-cycle", "4", "--residual-channels", "8", "--gate-channels", "8"]
 FAST = [*TINY, *SMALLER, "--batch", "2", "--window", "400", "--gap-seconds", "0.1"]
@@ -265,13 +266,11 @@ def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monk
             time.sleep(0.2)  # until it is heard
         return one_step(self, given, rate)
 
-    monkeypatch.setattr(Session, "one_step", signalled)
-    assert run("train", "--name", "a", "--steps", 1000, *FAST) == 143
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "one_step", signalled)
+        assert run("train", "--name", "a", "--steps", 1000, *FAST) == 143
     err = capsys.readouterr().err
     assert "finishing this step and saving" in err and "the same command continues" in err
-    monkeypatch.undo()
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("WAVEGEN_CACHE", str(place / "cache"))
     step = Run(place / "runs/a").load_state()[1]["step"]
     assert step == 3
     assert run("train", "--name", "a", "--steps", 4) == 0

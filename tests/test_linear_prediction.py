@@ -179,7 +179,7 @@ def test_long_filters_survive_pure_tones():
     """At the order that a WaveNet has by default."""
     t = np.arange(6000)
     predictor = following(512, 256, 1200.0)
-    for f in (0.001, 0.1, 1.0):
+    for f in (0.1,) if conftest.QUICK else (0.001, 0.1, 1.0):
         found = error(predictor, np.sin(f * t))
         assert np.isfinite(found).all() and found[3000:].max() < 0.01
 

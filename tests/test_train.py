@@ -5,15 +5,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import SMALL, make_config
+from conftest import SLOW, SMALL, make_config
 
 from wavegen import config, dataset, train
 from wavegen.checkpoint import Run, read_model
 from wavegen.errors import CheckpointError, DivergedError, OutputError
 from wavegen.plan import Plan
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 PLAIN = {"predictor_order": 0}  # compiled in half the time, where the model does not matter
-VARIANTS = [("wavenet", PLAIN), ("wavenet", {"channels": 2}), ("spectral_lstm", {"channels": 1})]
+VARIANTS = [("wavenet", PLAIN), ("spectral_lstm", {"channels": 1})]
+VARIANTS.append(pytest.param("wavenet", {"channels": 2}, marks=SLOW))
 
 
 def load(folder, model_config):
@@ -102,13 +104,13 @@ def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
         data,
         model_config,
         given,
-        seconds=20.0,
+        seconds=6.0,
         listen=lambda model, step, climate: heard.append(step),
     )
     assert outcome == "finished" and heard
     step = run.load_state()[1]["step"]
-    assert step > 0 and run.load_state()[1]["seconds"] >= 20.0
-    _, outcome = fit(run.folder, data, model_config, given, seconds=20.0)
+    assert step > 0 and run.load_state()[1]["seconds"] >= 6.0
+    _, outcome = fit(run.folder, data, model_config, given, seconds=6.0)
     assert outcome == "finished" and run.load_state()[1]["step"] == step
 
 
