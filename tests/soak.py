@@ -6,6 +6,7 @@
     python tests/soak.py kills --count 200              kills while training, each time resumed
     python tests/soak.py headers                        models whose headers are made to hurt
     python tests/soak.py full                           a disk that is full for states and for sound
+    python tests/soak.py many --count 100000            a look at so many files
     python tests/soak.py malformed --folder FOLDER      other people's files, by their manifest.json
 
 Each prints what it did and ends with an error if one promise was broken.
@@ -305,6 +306,32 @@ def full(place: Path, count: int, seed: int) -> None:
     assert len(left) == 1 and len(os.listdir("run")) == 2
 
 
+def many(place: Path, count: int, seed: int) -> None:
+    """Lists a hundred folders of files and looks at every header."""
+    import resource
+
+    from wavegen import audio, riff
+    from wavegen.listing import list_audio
+
+    whole = riff.header("PCM_16", 1, 8000, 4000, {}) + bytes(8000)
+    for number in range(count):
+        path = place / f"{number % 100:02}" / f"{number:06}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(whole)
+    began = time.perf_counter()
+    files = list_audio(place).files
+    listed = time.perf_counter()
+    for path in files:
+        audio.info(path)
+    done = time.perf_counter()
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{len(files)} files listed in {listed - began:.1f} s, every header in {done - listed:.1f} s; "
+        f"{size:.0f} MB in all"
+    )
+    assert len(files) == count and done - began < 10
+
+
 def malformed(place: Path, count: int, seed: int, folder: Path) -> None:
     """Reads files that others made, and compares with what they say each must get."""
     import resource
@@ -345,6 +372,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     works = {"fuzz": (fuzz, 20000), "flips": (flips, 1000), "saves": (saves, 1000)}
     works |= {"kills": (kills, 200), "headers": (headers, 0), "full": (full, 0)}
+    works["many"] = (many, 100_000)
     parser.add_argument("what", choices=[*works, "malformed"])
     parser.add_argument("--folder", type=Path, help="of manifest.json, for malformed")
     parser.add_argument("--count", type=int)
