@@ -326,8 +326,8 @@ def many(place: Path, count: int, seed: int) -> None:
     done = time.perf_counter()
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{len(files)} files listed in {listed - began:.1f} s, every header in {done - listed:.1f} s; "
-        f"{size:.0f} MB in all"
+        f"{len(files)} files listed in {listed - began:.1f} s, every header in "
+        f"{done - listed:.1f} s; {size:.0f} MB in all"
     )
     assert len(files) == count and done - began < 10
 
