@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -91,3 +92,13 @@ def test_matplotlib_is_asked_for_in_one_line_and_not_before(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match="pip install matplotlib"):
         plots.figure([1.0])
+
+
+@pytest.mark.parametrize(
+    "name", [r"$\frac$.wav", os.fsdecode(b"caf\xe9.wav"), "音楽.wav", "a\nb.wav"]
+)
+def test_any_name_can_stand_above_a_picture(name):
+    made, (axes,) = plots.figure([1.0])
+    plots.spectrogram(axes, tune(0.5, 8000), 8000, title=name)
+    assert plots.png(made).startswith(b"\x89PNG")
+    assert "\n" not in axes.get_title()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from wavegen import __version__
-from wavegen.errors import UsageError
+from wavegen.errors import UsageError, shown
 
 RANGE_DB = (-100.0, -20.0)  # of every spectrogram; a full-scale sine is at 0
 LOWEST_HZ = 40.0
@@ -68,7 +69,9 @@ def colours(dark: bool) -> Iterator[None]:
 def png(made: Any, dpi: int = 80) -> bytes:
     """Returns a figure as a PNG file."""
     file = io.BytesIO()
-    made.savefig(file, format="png", dpi=dpi, metadata={"Software": f"wavegen {__version__}"})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters without a font
+        made.savefig(file, format="png", dpi=dpi, metadata={"Software": f"wavegen {__version__}"})
     return file.getvalue()
 
 
@@ -154,7 +157,8 @@ def spectrogram(
         interpolation="nearest",
     )
     axes.set_yticks(*zip(*pitches(sample_rate), strict=True))
-    axes.set(xlim=(0.0, seconds), ylabel="Hz", title=title)
+    axes.set(xlim=(0.0, seconds), ylabel="Hz")
+    axes.set_title(shown(title), parse_math=False)  # a file's name may hold anything
     if split is not None:
         axes.axvline(split, color="white", linestyle="--", linewidth=1)
     return image
