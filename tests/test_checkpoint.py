@@ -313,7 +313,7 @@ def test_a_model_that_is_not_there_names_the_nearest(tmp_path):
     Run.open(tmp_path / "begun", create=True)
     with pytest.raises(CheckpointError, match=r"guitra: .*\(did you mean guitar\?\); runs: guitar"):
         find_model("guitra", tmp_path)
-    with pytest.raises(CheckpointError, match="begun: holds no model yet"):
+    with pytest.raises(CheckpointError, match="begun: holds no model;"):
         find_model("begun", tmp_path)
     for where in ("x" * 5000, "a\nb", "a\0b"):
         with pytest.raises(CheckpointError, match="no such run") as error:
