@@ -193,20 +193,24 @@ class Take:
         self, variations: list[int], attempts: list[int], position: int, decoding: Any
     ) -> np.ndarray:
         """Returns the uniforms `(rows, frames, *noise_shape)` of the next block."""
-        shape, frames = self.sampler.config.noise_shape, self.block
+        config, frames = self.sampler.config, self.block
 
-        def those(starts: list[int], count: int) -> np.ndarray:
-            parts = zip(variations, starts, strict=True)
-            return np.stack([uniforms(self.rng_seed, v, at, count, shape) for v, at in parts])
+        def drawn(variation: int, start: int, count: int) -> np.ndarray:
+            return uniforms(self.rng_seed, variation, start, count, config.noise_shape)
 
         # Other chances lie far beyond any take's end.
-        own = those([position + (number << 40) for number in attempts], frames)
-        if not consistent.applies(self.sampler.config):
+        starts = [position + (number << 40) for number in attempts]
+        rows = zip(variations, starts, strict=True)
+        own = np.stack([drawn(variation, start, frames) for variation, start in rows])
+        if not consistent.applies(config):
             return own
-        before, last = (
-            those([at if at >= 0 else BEGINNING] * len(variations), 1)[:, 0]
-            for at in (position - 1, position + frames - 1)
-        )
+
+        def shared(at: int) -> np.ndarray:  # by all candidates of a variation
+            each = {v: drawn(v, at, 1)[0] for v in set(variations)}
+            return np.stack([each[v] for v in variations])
+
+        before = shared(position - 1 if position else BEGINNING)
+        last = shared(position + frames - 1)
         return consistent.white(own, before, last, self.sampler.codec, decoding.frame)
 
     def controls(
