@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from wavegen.chance import uniforms
+from wavegen.chance import normals, uniforms
 
 
 @given(
@@ -33,6 +33,18 @@ def test_shape_is_that_of_the_frames():
 
 def test_numbers_are_uniform_and_differ_by_seed_and_variation():
     a = uniforms(7, 0, 0, 20000, (1,))[:, 0]
-    assert stats.kstest(a, "uniform").pvalue > 1e-3
+    assert stats.stats.kstest(a, "uniform").pvalue > 1e-3
     for other in (uniforms(8, 0, 0, 20000, (1,)), uniforms(7, 1, 0, 20000, (1,))):
         assert abs(np.corrcoef(a, other[:, 0])[0, 1]) < 0.03
+
+
+def test_normals_are_normal_and_not_correlated():
+    drawn = normals(uniforms(7, 0, 0, 20000, (1, 2)))[:, 0]
+    assert drawn.dtype == np.float32
+    assert (
+        stats.kstest(drawn[:, 0], "norm").pvalue > 1e-3
+        and stats.kstest(drawn[:, 1], "norm").pvalue > 1e-3
+    )
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.02
+    ends = normals(np.array([[0.0, 0.3], [1 - 2**-24, 0.0]], np.float32))
+    assert np.isfinite(ends).all() and not ends[0].any()

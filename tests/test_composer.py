@@ -174,7 +174,9 @@ def test_a_steady_tone_turns_on_into_its_next_frame(hop_length):
 
 def drawn_often(model, y, noisiness, count=3000):
     """Returns draws of one code, `(count, 2, coefficients)`, and the density they are of."""
-    noise = np.random.default_rng(0).random((count, 1, *model.config.noise_shape)).astype("float32")
+    rng = np.random.default_rng(0)
+    noise = rng.random((count, 1, *model.config.noise_shape)).astype("float32")
+    noise[:, :, model.config.normals] = rng.standard_normal((count, 1, model.head.coefficients, 2))
     noise[:, 0, 0] = 0.3  # one code for all
     drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, noisiness=np.float32(noisiness)))
     assert len(np.unique(drawn[..., -1])) == 1
@@ -196,7 +198,8 @@ def test_frames_lie_around_their_mean_as_the_density_says(model):
 def test_noisiness_makes_tones_waver_and_nothing_softer(model, noisiness):
     head = model.head
     _, mean, scale = drawn_often(model, after(model, make_frames(model, batch=1)), 1.0)
-    noise = np.random.default_rng(0).random((3000, 1, head.coefficients, 2)).astype("float32")
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((3000, 1, head.coefficients, 2)).astype("float32")
     given = mean[None, None], np.log(scale)[None, None], noise
     usual, other = (np.asarray(head.renderer.draw(*given, n))[:, 0] for n in (1.0, noisiness))
     power, wanted = (np.square(each).sum(1).mean(0) for each in (other, usual))

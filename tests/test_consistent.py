@@ -1,11 +1,11 @@
-"""Chance for frames: by itself as uniform as any, together the frames of white noise."""
+"""Chance for frames: by itself as normal as any, together the frames of white noise."""
 
 import numpy as np
 import pytest
 from scipy.stats import kstest
 
 from wavegen import consistent
-from wavegen.chance import uniforms
+from wavegen.chance import normals, uniforms
 from wavegen.codec import codec_of
 from wavegen.config import SpectralLSTMConfig, build
 
@@ -17,39 +17,40 @@ def chance(config, start, count, seed=3):
 
 
 def drawn(noise, config):
-    """Complex normal coefficients by inverse CDF, as frames."""
-    size = config.channels * config.n_fft // 2
-    radius = np.sqrt(-np.log1p(-noise[:, :, 1 : 1 + size, 0].astype(float)))
-    angle = 2 * np.pi * noise[:, :, 1 : 1 + size, 1]
-    parts = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    """Complex normal coefficients of mean square 1, as frames."""
+    parts = np.swapaxes(noise[:, :, config.normals], 2, 3) * 0.5**0.5
     parts = parts.reshape(*noise.shape[:2], 2, config.channels, -1)
     frames = np.swapaxes(parts, 2, 3).reshape(*noise.shape[:2], -1)
     return np.concatenate([frames, np.full((*frames.shape[:2], 1), -1.0)], axis=-1)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_uniform_by_itself_and_white_noise_together(channels):
-    config = build(SpectralLSTMConfig, SMALL | dict(channels=channels))
-    codec, size = codec_of(config), channels * 32
+@pytest.mark.parametrize("n_fft", [64, 66])
+def test_normal_by_itself_and_white_noise_together(channels, n_fft):
+    fields = SMALL | dict(channels=channels, n_fft=n_fft, hop_length=n_fft // 2)
+    config = build(SpectralLSTMConfig, fields)
+    codec, size, pairs = codec_of(config), channels * n_fft // 2, config.normals
     own = chance(config, 0, 400)
     before, last = chance(config, 1 << 39, 1)[:, 0], chance(config, 399, 1)[:, 0]
-    found = consistent.white(own, before, last, codec, np.full(4, 5))
-    assert found.dtype == np.float32 and found.min() >= 0 and found.max() < 1
+    found = consistent.white(own, before, last, pairs, codec, np.full(4, 5))
+    assert found.dtype == np.float32
     others = np.ones(found.shape[2], bool)
-    others[1 : 1 + size] = False
+    others[pairs] = False
     assert np.array_equal(found[:, :, others], own[:, :, others])
     for coefficient in (1, 2, size // 2, size):  # one of every other frame: they do not overlap
         for half in range(2):
-            assert kstest(found[:, ::2, coefficient, half].ravel(), "uniform").pvalue > 1e-4
+            assert kstest(found[:, ::2, coefficient, half].ravel(), "norm").pvalue > 1e-4
+    apart = own.copy()
+    apart[:, :, pairs] = normals(own[:, :, pairs])
 
     def power(noise):
         frames = drawn(noise, config)
         sound, _ = codec.decode_step(frames, codec.decode_initial((4,), frame=np.full(4, 5)))
-        return np.var(sound[..., 64:])
+        return np.var(sound[..., n_fft:])
 
     # Decoding what agrees with itself loses nothing, and half of what does not.
     assert power(found) == pytest.approx(1.0, rel=0.03)
-    assert power(own) == pytest.approx(0.5, rel=0.03)
+    assert power(apart) == pytest.approx(0.5, rel=0.03)
 
 
 def test_blocks_of_other_chances_agree_where_they_meet():
@@ -59,9 +60,8 @@ def test_blocks_of_other_chances_agree_where_they_meet():
         at = 5 * block
         own = chance(config, at + (block << 40), 5)
         before = chance(config, at - 1 if at else 1 << 39, 1)[:, 0]
-        noise.append(
-            consistent.white(own, before, chance(config, at + 4, 1)[:, 0], codec, np.full(4, at))
-        )
+        last = chance(config, at + 4, 1)[:, 0]
+        noise.append(consistent.white(own, before, last, config.normals, codec, np.full(4, at)))
     frames = drawn(np.concatenate(noise, axis=1), config)
     sound, _ = codec.decode_step(frames, codec.decode_initial((4,)))
     # A frame spans two hops, and a hop is whole when the next frame has come.

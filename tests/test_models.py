@@ -294,7 +294,8 @@ def test_spectral_draw_has_the_density_it_claims():
     frames = make_frames(model, batch=1, time=4)
     y = np.asarray(model.step(frames, model.initial_state(1))[0])[:, -1:]
     count = 2000
-    noise = np.random.default_rng(0).random((count, 1, *model.config.noise_shape)).astype("float32")
+    noise = np.random.default_rng(0).standard_normal((count, 1, *model.config.noise_shape))
+    noise = noise.astype("float32")
     drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, temperature=np.float32(1.0)))
     mean, log_scale = (np.asarray(a) for a in model.head.density(y))
     distance = np.asarray(parts_of(drawn, 1)) - mean

@@ -67,7 +67,12 @@ class Plain:
 
 def sampler(engine):
     config = SimpleNamespace(
-        sample_rate=RATE, noise_shape=(1,), level_is_held=True, tried={}, enough=0.0
+        sample_rate=RATE,
+        noise_shape=(1,),
+        normals=slice(0),
+        level_is_held=True,
+        tried={},
+        enough=0.0,
     )
     return SimpleNamespace(config=config, codec=Plain(), engine=engine)
 
@@ -318,7 +323,12 @@ def test_moments_of_a_stereo_sound_know_its_width():
 def test_a_spectral_model_draws_a_moment_at_a_time():
     """Nothing leads its temperature within a moment, and each call of its engine costs."""
     config = SimpleNamespace(
-        sample_rate=RATE, noise_shape=(1,), level_is_held=False, tried={}, enough=0.0
+        sample_rate=RATE,
+        noise_shape=(1,),
+        normals=slice(0),
+        level_is_held=False,
+        tried={},
+        enough=0.0,
     )
     begun = SimpleNamespace(config=config, codec=Plain(), engine=Wanderer(0.0))
     sound = 0.01 * np.ones((1, 2 * RATE), "float32")

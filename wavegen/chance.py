@@ -1,4 +1,4 @@
-"""Chance as an argument: uniforms from a counter-based generator.
+"""Chance as an argument: numbers from a counter-based generator.
 
 The numbers are a function of (seed, variation, position) alone: Philox (Salmon et al. 2011,
 "Parallel random numbers: as easy as 1, 2, 3") needs no history. A variation is therefore the same
@@ -33,3 +33,16 @@ def uniforms(seed: int, variation: int, start: int, frames: int, shape: tuple) -
     words = generator.random_raw(-(-(skipped + count) // 2)).astype("<u8", copy=False)
     halves = words.view("<u4")[skipped : skipped + count] >> np.uint32(8)
     return (halves.astype(np.float32) * np.float32(2**-24)).reshape((frames, *shape))
+
+
+def normals(uniforms: np.ndarray) -> np.ndarray:
+    """Returns float32 of a standard normal distribution, as many as uniforms `(..., 2)`.
+
+    By Box and Muller 1958, "A note on the generation of random normal deviates".
+    """
+    radius = np.sqrt(np.float32(-2.0) * np.log1p(-uniforms[..., 0]))
+    angle = np.float32(2.0 * np.pi) * uniforms[..., 1]
+    found = np.empty(uniforms.shape, np.float32)
+    np.multiply(radius, np.cos(angle), out=found[..., 0])
+    np.multiply(radius, np.sin(angle), out=found[..., 1])
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -86,6 +87,11 @@ class WaveNetConfig:
         """Uniforms that one frame takes: one a channel."""
         return (self.channels,)
 
+    @property
+    def normals(self) -> slice:
+        """Which of what a frame takes are normals, not uniforms: none."""
+        return slice(0)
+
     def sustained(self, factor: float) -> WaveNetConfig:
         """Returns what draws: the same model whose predictor listens `factor` times as long."""
         return dataclasses.replace(self, predictor_memory=self.predictor_memory * factor)
@@ -135,7 +141,7 @@ class SpectralLSTMConfig:
         """
         return {"noisiness": (1.0, 2.0, 0.0, 1.5)} if self.head == "codes" else {}
 
-    @property
+    @functools.cached_property
     def band_of(self) -> tuple[int, ...]:
         """Number of the mel band (O'Shaughnessy 1987) that each coefficient of a channel is in.
 
@@ -161,16 +167,23 @@ class SpectralLSTMConfig:
         """Samples in one frame of the model's clock: one hop."""
         return self.hop_length
 
-    @property
+    @functools.cached_property
     def noise_shape(self) -> tuple[int, ...]:
-        """Uniforms that one frame takes, in pairs: two a complex coefficient.
+        """Numbers that one frame takes, in pairs: two normals a complex coefficient.
 
-        With codes two for its code come before them, and after them one for each band's power.
+        With codes two uniforms for its code come before them, and after them one for each band's
+        power.
         """
         pairs = self.channels * self.n_fft // 2
         if self.head == "codes":
             pairs += 1 + (self.channels * (max(self.band_of) + 1) + 1) // 2
         return pairs, 2
+
+    @property
+    def normals(self) -> slice:
+        """Which of the pairs of `noise_shape` are normals, not uniforms."""
+        start = int(self.head == "codes")
+        return slice(start, start + self.channels * self.n_fft // 2)
 
     def sustained(self, factor: float) -> SpectralLSTMConfig:
         """Returns what draws: the same model whose level and colour of late last so much longer.

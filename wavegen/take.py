@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen import consistent, moment
-from wavegen.chance import uniforms
+from wavegen.chance import normals, uniforms
 from wavegen.climate import DEAD_SECONDS, SECONDS, Climate
 from wavegen.nest import map_nest
 
@@ -192,7 +192,7 @@ class Take:
     def chance(
         self, variations: list[int], attempts: list[int], position: int, decoding: Any
     ) -> np.ndarray:
-        """Returns the uniforms `(rows, frames, *noise_shape)` of the next block."""
+        """Returns uniforms and normals `(rows, frames, *noise_shape)` of the next block."""
         config, frames = self.sampler.config, self.block
 
         def drawn(variation: int, start: int, count: int) -> np.ndarray:
@@ -202,7 +202,10 @@ class Take:
         starts = [position + (number << 40) for number in attempts]
         rows = zip(variations, starts, strict=True)
         own = np.stack([drawn(variation, start, frames) for variation, start in rows])
+        pairs = config.normals
         if not consistent.applies(config):
+            if pairs.stop:
+                own[:, :, pairs] = normals(own[:, :, pairs])
             return own
 
         def shared(at: int) -> np.ndarray:  # by all candidates of a variation
@@ -211,7 +214,7 @@ class Take:
 
         before = shared(position - 1 if position else BEGINNING)
         last = shared(position + frames - 1)
-        return consistent.white(own, before, last, self.sampler.codec, decoding.frame)
+        return consistent.white(own, before, last, pairs, self.sampler.codec, decoding.frame)
 
     def controls(
         self, rows: list[int], power: np.ndarray, nudge: float, shares: Shares = None

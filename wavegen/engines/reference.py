@@ -169,7 +169,7 @@ class Reference:
 
         Args:
             session: of `prime` or an earlier `draw`, batch rows.
-            noise: uniforms `(batch, time, *noise_shape)`; of a conditioned model whole hops.
+            noise: `(batch, time, *noise_shape)`, as the family has it; whole hops if conditioned.
             given: as for `prime`.
             **controls: of the family, e.g. temperature; one number, or one per row.
         """

@@ -263,7 +263,7 @@ class Composer(keras.layers.Layer):
 
         Args:
             y: output of `step` for one frame.
-            noise: uniforms in [0, 1), `(batch, 1, *config.noise_shape)`.
+            noise: `(batch, 1, *config.noise_shape)`, uniforms in [0, 1) but for `config.normals`.
             temperature: of what happens next: divides the codes' logits; 0 takes the likeliest.
             top_p: in (0, 1]; codes beyond this share of the probability are left out.
             noisiness: how much tones waver, see `Renderer.draw`.

@@ -142,12 +142,12 @@ class Renderer(keras.layers.Layer):
         return mean, scale, expected, ops.exp(ops.clip(unsure - 1.0, -4.0, 1.0))
 
     def draw(self, mean: Any, log_scale: Any, noise: Any, noisiness: Any) -> Any:
-        """Returns frames `(batch, time, 2, coefficients)`, by inverse CDF.
+        """Returns frames `(batch, time, 2, coefficients)`.
 
         Args:
             mean: of `density`.
             log_scale: of `density`.
-            noise: uniforms in [0, 1), `(batch, time, coefficients, 2)`.
+            noise: standard normals, `(batch, time, coefficients, 2)`.
             noisiness: how much tones waver. 1 is as learned. Below, the more of a coefficient goes
                 on as a tone the less of it is chance, and the tone makes up for the power.
         """

@@ -167,7 +167,7 @@ class Resonator(keras.layers.Layer):
 
         Args:
             y: output of `step` for one frame.
-            noise: uniforms in [0, 1), `(batch, 1, coefficients, 2)`.
+            noise: standard normals, `(batch, 1, coefficients, 2)`.
             temperature: scales the distance from the mean; 0 takes the mean. The mse head has no
                 spread of its own and always takes the mean.
         """

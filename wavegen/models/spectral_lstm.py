@@ -100,7 +100,7 @@ class SpectralLSTM(keras.Model):
 
         Args:
             y: output of `step` for one frame.
-            noise: uniforms in [0, 1), `(batch, 1, *config.noise_shape)`.
+            noise: `(batch, 1, *config.noise_shape)`, uniforms in [0, 1) but for `config.normals`.
             **controls: of `config.controls`.
         """
         return self.head.draw(y, noise, **controls)

@@ -27,11 +27,11 @@ def draw(noise: Any, degrees: float) -> Any:
     """Returns coefficients of mean 0 and scale 1, `(batch, time, 2, coefficients)`.
 
     Args:
-        noise: uniforms in [0, 1), `(batch, time, coefficients, 2)`: a radius, by its inverse CDF,
-            and an angle.
+        noise: standard normals, `(batch, time, coefficients, 2)`, which come further out.
         degrees: of freedom.
     """
-    radius, angle = 1.0 - noise[..., 0], 2.0 * math.pi * noise[..., 1]
-    # |z|^2 of a two-dimensional Student-t has P(|z|^2 > r) = (1 + r / nu)^(-nu / 2).
-    length = ops.sqrt(degrees * (radius ** (-2.0 / degrees) - 1.0))
-    return ops.stack([length * ops.cos(angle), length * ops.sin(angle)], axis=2)
+    # Half the square of two normals has P(square / 2 > r) = exp(-r), and |z|^2 of a two-dimensional
+    # Student-t has P(|z|^2 > r) = (1 + r / nu)^(-nu / 2).
+    half = ops.maximum(0.5 * ops.sum(noise * noise, axis=-1, keepdims=True), 1e-12)
+    further = ops.sqrt(degrees * ops.expm1(2.0 / degrees * half) / (2.0 * half))
+    return ops.swapaxes(noise * further, 2, 3)

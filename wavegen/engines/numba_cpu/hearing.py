@@ -53,14 +53,13 @@ def companded(x):
 
 
 @inlined
-def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters):
+def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters, parts):
     """Writes the input of a stream's first block, and what is expected next."""
     width, residual, channels = width_of(lanes), shape.residual, shape.channels
     for c in range(channels):
         sample = amplitude(shape, weights, tokens[s, t, c])
         own = s * channels + c
         if shape.order:
-            parts = filters.size // (scratch.expected.size // 2 * FILTER)
             at = (s * parts + t * PARTS // greater(shape.every, 1)) * channels + c
             expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at)
         else:

@@ -18,8 +18,8 @@ from wavegen.engines.numba_cpu.hearing import enter
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode, encode_gate
 from wavegen.engines.numba_cpu.sessions import DRAW, LISTEN
-from wavegen.engines.numba_cpu.shapes import WHITENING
-from wavegen.engines.numba_cpu.vector import load, splat, store, width_of
+from wavegen.engines.numba_cpu.shapes import FILTER, WHITENING
+from wavegen.engines.numba_cpu.vector import load, pointer, pointers, splat, store, width_of
 
 
 @inlined
@@ -138,9 +138,12 @@ def run(
     streams, length, _ = tokens.shape
     time = length - 1
     spell = spellings.size > 0
+    parts = filters.size // (streams * shape.channels * FILTER)
+    given = pointer(filters)
+    weights, state, scratch = pointers(weights), pointers(state), pointers(scratch)
     for t in range(time):
         for s in range(streams):
-            enter(lanes, shape, weights, state, scratch, s, t, tokens, filters)
+            enter(lanes, shape, weights, state, scratch, s, t, tokens, given, parts)
         if shape.order:
             place = state.places[shape.layers] + 1
             state.places[shape.layers] = place if place < WHITENING else 0

@@ -179,8 +179,9 @@ def broadcast(builder: Any, kind: ir.VectorType, scalar: Any) -> Any:
 
 
 def place(context: Any, builder: Any, kind: Any, array: Any, index: Any, to: Any) -> Any:
-    """Emits the address of an element of a one-dimensional array, as a pointer to `to`."""
-    data = context.make_array(kind)(context, builder, array).data
+    """Emits the address of an element of a one-dimensional array, or of where a pointer points."""
+    bare = isinstance(kind, types.CPointer)
+    data = array if bare else context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
 
 

@@ -55,7 +55,7 @@ class Sessions:
 
         Args:
             session: of `prime` or an earlier `draw`, batch rows.
-            noise: uniforms `(batch, time, *noise_shape)`.
+            noise: `(batch, time, *noise_shape)`, as the family has it.
             given: as for `prime`.
             **controls: of the family; one number, or one per row.
         """

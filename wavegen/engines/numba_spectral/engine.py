@@ -14,7 +14,7 @@ from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
 from wavegen.engines.numba_cpu.shapes import DEFAULTS
 from wavegen.engines.numba_spectral import kernel
 from wavegen.engines.numba_spectral.packing import packed, shape_of, weight_shapes
-from wavegen.engines.numba_spectral.rendering import DEGREES, LEAST
+from wavegen.engines.numba_spectral.rendering import LEAST
 from wavegen.engines.numba_spectral.room import State, scratch
 
 BLOCK = 256  # frames heard in one call, at most, so that Ctrl-C is noticed
@@ -102,7 +102,6 @@ class Voices:
             aligned(padded(cells, shape.units)),
         )
         self.scratch = scratch(shape, engine.config, engine.precision, count)
-        kernel.begin(shape, engine.weights, self.state, self.scratch)
 
     def laid_out(self, frames: np.ndarray) -> np.ndarray:
         """Returns `(batch, time, 2, bins)`, padded, of frames without their labels."""
@@ -146,13 +145,10 @@ class Voices:
         rows = np.stack([np.broadcast_to(value, (batch,)) for value in every], axis=-1)
         noise = np.asarray(noise, np.float32)
         end = 1 + self.engine.shape.channels * self.engine.shape.half
-        radius, angle = 1 - noise[:, :, 1:end, 0], np.float32(2 * math.pi) * noise[:, :, 1:end, 1]
-        length = np.sqrt(np.float32(DEGREES) * (radius ** np.float32(-2 / DEGREES) - 1))
-        far = np.stack([length * np.cos(angle), length * np.sin(angle)], axis=2)
         frames = np.zeros((batch, time + 1, 2, self.engine.shape.bins), np.float32)
         frames[:, :1] = self.last
         chance = np.ascontiguousarray(noise[:, :, 0, 0])
-        far = padded(far, self.engine.shape.bins)
+        far = padded(np.swapaxes(noise[:, :, 1:end], 2, 3), self.engine.shape.bins)
         swings = self.swings(noise[:, :, end:].reshape(batch, time, -1))
         labels = np.concatenate([self.label, np.zeros((batch, time), np.int64)], axis=1)
         rows, nats = rows.astype(np.float32), np.zeros((batch, 0))

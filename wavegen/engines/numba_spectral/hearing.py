@@ -13,7 +13,6 @@ import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.elementary import log, rsqrt
-from wavegen.engines.numba_cpu.product import Rows, product
 from wavegen.engines.numba_cpu.vector import fma, greater, load, smaller, splat, store, width_of
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
@@ -72,16 +71,18 @@ def code_of(lanes, shape, weights, scratch, s, power, at, past, past_at):
     for b in range(shape.bands):
         scratch.relative[base + b] = np.float32(0.5) * (power[at + b] + past[past_at + b])
     relative(lanes, shape, scratch, s, scratch.relative, scratch.relative, base)
-    out = Rows(scratch.scores, s * shape.choices, 0)
-    none = np.int64(0)  # plain 0 would be a type of its own, for which all would be compiled again
-    product(
-        lanes, weights.book, none, shape.bands, shape.choices, np.int64(1),
-        Rows(scratch.relative, base, 0), Rows(weights.squares, 0, 0), out,
-        weights.scales, none, scratch.code_scales, none,
-    )  # fmt: skip
+    row, choices, width = s * shape.choices, shape.choices, width_of(lanes)
+    for v in range(0, choices, width):
+        store(scratch.scores, row + v, load(lanes, weights.squares, v))
+    for b in range(shape.bands):
+        x = splat(lanes, scratch.relative[base + b])
+        for v in range(0, choices, width):
+            apart = load(lanes, scratch.scores, row + v)
+            apart = fma(x, load(lanes, weights.book, b * choices + v), apart)
+            store(scratch.scores, row + v, apart)
     nearest = 0
     for k in range(1, shape.codes):
-        if scratch.scores[out.at + k] < scratch.scores[out.at + nearest]:
+        if scratch.scores[row + k] < scratch.scores[row + nearest]:
             nearest = k
     return nearest
 
@@ -103,7 +104,7 @@ def turn_on(lanes, shape, state, scratch, s, frame, now):
     """
     bins, half, width = shape.bins, shape.half, width_of(lanes)
     last, here, neighbours = s * 2 * bins, s * bins, scratch.neighbours
-    row = len(neighbours) // 3
+    row = half + 3 * width
     cosine, sine = splat(lanes, scratch.turning[0]), splat(lanes, scratch.turning[1])
     part, quarter, none = splat(lanes, 0.5), splat(lanes, 0.25), splat(lanes, 0.0)
     for c in range(shape.channels):

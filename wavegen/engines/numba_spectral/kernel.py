@@ -10,18 +10,10 @@ from __future__ import annotations
 from wavegen.engines.numba_cpu.compiling import kept
 from wavegen.engines.numba_cpu.product import Rows
 from wavegen.engines.numba_cpu.sessions import JUDGE, LISTEN
+from wavegen.engines.numba_cpu.vector import pointer, pointers
 from wavegen.engines.numba_spectral.hearing import code_of, hear, levels, powers
 from wavegen.engines.numba_spectral.rendering import bring, expect, judged, waver
 from wavegen.engines.numba_spectral.weighing import likelihood, pick, remember, weigh
-
-
-@kept
-def begin(shape, weights, state, scratch):
-    """Works out what the streams' last frames leave for the next: their bands, and the level."""
-    for s in range(len(state.weight)):
-        at = s * shape.bands
-        powers(shape, weights, state.last, s * 2 * shape.bins, scratch.power, at)
-        levels(shape, weights, state, scratch, s)
 
 
 @kept
@@ -36,12 +28,12 @@ def run(
         shape: `Shape`.
         weights: `Weights`.
         state: `State` of all streams; changed.
-        scratch: `Scratch`; what it holds of the last frame is kept from call to call.
+        scratch: `Scratch`.
         pole: float32, of the spectrum of late.
         frames: float32 flat [stream][time + 1][2][bins]; DRAW fills in all but the first of time.
         labels: int64 (streams, time + 1), the frames' codes; filled in where they are -1.
         chance: float32 (streams, time) uniforms of the codes, for DRAW.
-        noise: float32 flat [stream][time][2][bins], Student-t of scale 1, for DRAW.
+        noise: float32 flat [stream][time][2][bins], standard normals, for DRAW.
         swings: float32 flat [stream][time][bands], logistic of scale 1, for DRAW.
         controls: float32 (streams, 3), temperature, top-p and noisiness.
         mode: LISTEN, DRAW or JUDGE.
@@ -49,6 +41,11 @@ def run(
     """
     streams, time = chance.shape
     size = 2 * shape.bins
+    frames, noise, swings = pointer(frames), pointer(noise), pointer(swings)
+    weights, state, scratch = pointers(weights), pointers(state), pointers(scratch)
+    for s in range(streams):  # what the frame heard last leaves: its bands, and the level
+        powers(shape, weights, state.last, s * size, scratch.power, s * shape.bands)
+        levels(shape, weights, state, scratch, s)
     for t in range(time):
         now = Rows(frames, t * size, (time + 1) * size)
         hear(lanes, shape, weights, state, scratch, streams, now, labels, t, pole)

@@ -61,7 +61,7 @@ class Weights(NamedTuple):
         entry: float32 (codes, 4 * units), what a code adds to the gates of the first layer.
         next_code: float32 (codes, hidden), what the code of a frame adds in the renderer.
         last_code: float32 (codes, hidden), what that of the frame before adds.
-        book: float32 tiles (bands, choices), times -2.
+        book: float32 [band][choice], times -2.
         squares: float32 (choices,), of the codes' spectra.
         kinds: float32 (codes, bands), logarithm of their power.
         template: float32 (codes, bins), logarithm of the RMS of each coefficient.
@@ -193,8 +193,6 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
     pack.bias(apart(own["renderer/tone/bias"]))
     pack.matrix(padded(apart(own["renderer/tone/kernel"]), hidden, 5 * shape.bands))
 
-    tiles = Packer(shape.width, "float32")
-    tiles.matrix(padded(-2 * book.T, shape.bands, shape.choices))
     squares = np.full(shape.choices, 1e30, np.float32)
     squares[: shape.codes] = np.square(book).sum(axis=1)
     floats = {
@@ -203,6 +201,7 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
         "entry": gates(entry),
         "next_code": padded(next_code + shift, hidden),
         "last_code": padded(embedded @ first[size : 2 * size], hidden),
+        "book": padded(-2 * book.T, shape.bands, shape.choices),
         "squares": squares,
         "kinds": padded(book * math.log(10), shape.bands),
         "smooth": smoothing(shape.own_bands),
@@ -210,7 +209,6 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
     whole = {name: floats.pop(name) for name in ("band", "below")}
     return Weights(
         matrix=aligned(np.concatenate(pack.matrices)),
-        book=aligned(np.concatenate(tiles.matrices)),
         **{name: aligned(np.asarray(a, np.float32)) for name, a in floats.items()},
         **{name: aligned(np.asarray(a, np.int64)) for name, a in whole.items()},
     )

@@ -131,6 +131,10 @@ def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
         factor = greater(one - less * tone, none)
         spread = spread * factor * rsqrt(lanes, factor)
         a, b = load(lanes, noise, far + v), load(lanes, noise, far + bins + v)
+        half = greater(fma(a, a, b * b) * splat(lanes, 0.5), splat(lanes, 1e-6))
+        further = (exp(lanes, half * splat(lanes, 2 / DEGREES)) - one) * splat(lanes, DEGREES / 2)
+        further = further / half
+        spread = spread * further * rsqrt(lanes, further)  # normals to those of a Student-t
         store(frames, to + v, fma(louder, re, spread * a))
         store(frames, to + bins + v, fma(louder, im, spread * b))
 
