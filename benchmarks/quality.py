@@ -4,12 +4,13 @@
     python benchmarks/quality.py --sets DIR... --runs RUN...      runs that are trained already
     python benchmarks/quality.py --sets DIR --folder WAVS         sounds from anywhere
 
-A set is a folder with train/ and heldout/. Seeds are 4 s, from places evenly spread over every
-held-out recording; a recording too short to hold seed and continuation is played on from its end.
-Each continuation is compared with its own recording (`wavegen.likeness`), in level with its seed
-and what really follows. The music that really follows, a constant tone and the network before its
-first step go through the same table. Figures are medians, `clean` counts sounds without a fault;
-`copied` is how like its nearest second of the training part a second is (`wavegen.nearest`).
+A set is a folder with train/ and heldout/; one without is both. Seeds are 4 s, from places evenly
+spread over every held-out recording; a recording too short to hold seed and continuation is played
+on from its end. Each continuation is compared with its own recording (`wavegen.likeness`), in level
+with its seed and what really follows. The music that really follows, a constant tone and the
+network before its first step go through the same table. Figures are medians, `clean` counts sounds
+without a fault; `copied` is how like its nearest second of the training part a second is
+(`wavegen.nearest`).
 """
 
 from __future__ import annotations
@@ -77,6 +78,11 @@ class Place:
         parts = [part for part in (self.seed, self.music) if part.shape[1] >= rate]
         near = [likeness.measure(part, rate) for part in parts]
         return likeness.compare(likeness.measure(sound, rate), music, near)
+
+
+def part_of(folder: Path, name: str) -> Path:
+    """Returns the folder of a set's `train` or `heldout` part; of a set without, the set itself."""
+    return folder / name if (folder / name).is_dir() else folder
 
 
 @functools.cache
@@ -154,7 +160,14 @@ def trained(options: argparse.Namespace, scratch: str) -> Iterator[tuple[Path, P
         for preset in options.presets:
             for minutes in options.minutes:
                 name = f"{folder.name}-{preset}-{minutes:g}"
-                command = ["train", str(folder / "train"), "--preset", preset, "--name", name]
+                command = [
+                    "train",
+                    str(part_of(folder, "train")),
+                    "--preset",
+                    preset,
+                    "--name",
+                    name,
+                ]
                 command += ["--arch", options.arch]
                 command += ["--runs", scratch, "--for", f"{minutes:g}m", "--sample-seconds", "1"]
                 wavegen(*command)
@@ -215,7 +228,7 @@ def judged(
 ) -> dict[str, Any]:
     """Returns the row of sounds, each of one of the places of a set."""
     rate = spots[0].recording.sample_rate
-    taught = [each.signal for each in heldout(folder / "train", rate, len(sounds[0]))]
+    taught = [each.signal for each in heldout(part_of(folder, "train"), rate, len(sounds[0]))]
     alike = [nearest_seconds(sound, taught, rate) for sound in sounds]
     copied = float(np.median([each.similarity for found in alike for each in found]))
     found = [spot.compare(sound) for spot, sound in zip(spots, sounds, strict=True)]
@@ -225,13 +238,13 @@ def judged(
 def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yields rows: for each set the music, a tone and an untrained network, then its runs."""
     if options.folder:
-        for name, one in judge_folder(options.folder, options.sets[0] / "heldout").items():
+        for name, one in judge_folder(options.folder, part_of(options.sets[0], "heldout")).items():
             yield row(name, [one])
         return
     with tempfile.TemporaryDirectory() as scratch:
         known = set()
         for folder, path in trained(options, scratch):
-            file, music, name = checkpoint.read_model(path), folder / "heldout", folder.name
+            file, music, name = checkpoint.read_model(path), part_of(folder, "heldout"), folder.name
             recordings = heldout(music, file.config.sample_rate, file.config.channels)
             spots = list(places(recordings, options.count, options.seconds))
             models = {f"{path.parent.name} {file.extra.get('seconds', 0) / 60:.0f} min": file}
@@ -262,7 +275,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--sets", type=Path, nargs="+", required=True, help="folders with train/ and heldout/")
+    add("--sets", type=Path, nargs="+", required=True, help="folders, with train/ and heldout/")
     add("--minutes", type=float, nargs="+", default=[20.0], help="to train for (20)")
     add("--presets", nargs="+", default=["small"], help="to train (small)")
     add("--arch", default="wavenet", help="family to train (wavenet)")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from wavegen.climate import Climate, level_db
+from wavegen.guard import ATTEMPTS, Guard
 from wavegen.sampling import Heard
-from wavegen.take import ATTEMPTS, Take
+from wavegen.take import Take
 
 RATE = 1000
 CLIMATE = Climate(
@@ -117,7 +118,7 @@ def first_uniform(second, variation=0):
 def test_what_runs_away_is_drawn_again_from_a_second_before():
     told = []
     watched = take(Wanderer(breaks=breaks_once), held=False)
-    parts = watched.guarded(blocks(5), CLIMATE, 1, lambda *what: told.append(what))
+    parts = Guard(watched, CLIMATE, 1, lambda *what: told.append(what)).blocks(blocks(5))
     sound = np.concatenate(list(parts), axis=-1)
     assert 5 * RATE <= sound.shape[-1] < 5.24 * RATE  # whole moments
     assert told == [(0, 1.44, "runaway")]  # a second before the end of the moment of 2.3 s
@@ -133,7 +134,7 @@ def test_what_runs_away_is_drawn_again_from_a_second_before():
 def test_what_was_once_the_end_stays_when_the_take_is_played_on():
     def sound(seconds, firm, told):
         watched = take(Wanderer(breaks=breaks_once), held=False)
-        parts = watched.guarded(blocks(seconds), CLIMATE, 1, lambda *w: told.append(w), firm)
+        parts = Guard(watched, CLIMATE, 1, lambda *w: told.append(w)).blocks(blocks(seconds), firm)
         return np.concatenate(list(parts), axis=-1)
 
     told, retold = [], []
@@ -174,7 +175,7 @@ def test_the_candidate_most_like_the_recordings_is_kept(monkeypatch):
 
     def levels(candidates, rows=range(2)):
         begun = Take(sampler(Coin()), heard, rows, 5, {"temperature": 1.0}, held=False)
-        parts = list(begun.guarded(blocks(12), CLIMATE, candidates, lambda *what: None))
+        parts = list(Guard(begun, CLIMATE, candidates, lambda *what: None).blocks(blocks(12)))
         return np.array([[level_db(row) for row in part] for part in parts])
 
     def strangeness(self, sound, sample_rate, aim_db):  # the louder, the more like the music
@@ -219,7 +220,9 @@ def test_candidates_differ_in_a_control_where_the_family_says_so(monkeypatch):
         begun = sampler(Loud())
         begun.config.tried = tried
         taken = Take(begun, heard, range(1), 5, {"temperature": 1.0, "loud": -30.0}, held=False)
-        return level_db(next(taken.guarded(blocks(2), CLIMATE, candidates, lambda *what: None))[0])
+        return level_db(
+            next(Guard(taken, CLIMATE, candidates, lambda *what: None).blocks(blocks(2)))[0]
+        )
 
     assert level(1, {"loud": (1.0, 0.5)}) == pytest.approx(-33, abs=0.1)  # as asked for
     assert level(3, {"loud": (1.0, 1.5, 0.5)}) == pytest.approx(-18, abs=0.1)
@@ -228,9 +231,8 @@ def test_candidates_differ_in_a_control_where_the_family_says_so(monkeypatch):
 
 def test_a_row_that_is_drawn_again_does_not_touch_its_neighbours():
     def chunks(rows, told):
-        parts = take(Wanderer(breaks=breaks_once), rows, held=False).guarded(
-            blocks(4), CLIMATE, 1, lambda *what: told.append(what)
-        )
+        watched = take(Wanderer(breaks=breaks_once), rows, held=False)
+        parts = Guard(watched, CLIMATE, 1, lambda *what: told.append(what)).blocks(blocks(4))
         return np.concatenate(list(parts), axis=-1)
 
     told = []
@@ -248,7 +250,7 @@ def test_dead_air_is_warmed_up():
         return -50.0 if abs(second - 1.0) < 0.011 else 0.0
 
     watched = take(Wanderer(breaks=dies, answer=400.0), held=False)
-    parts = watched.guarded(blocks(8), CLIMATE, 1, lambda *what: told.append(what))
+    parts = Guard(watched, CLIMATE, 1, lambda *what: told.append(what)).blocks(blocks(8))
     sound = np.concatenate(list(parts), axis=-1)
     assert told and told[0][2] == "dead air"
     assert level_db(sound[..., -1000:]) > -60
@@ -257,7 +259,7 @@ def test_dead_air_is_warmed_up():
 def test_what_cannot_be_mended_goes_on_and_is_told():
     told = []
     watched = take(Wanderer(breaks=lambda s, u: 60.0 if 2.29 < s < 2.31 else 0.0), held=False)
-    parts = watched.guarded(blocks(4), CLIMATE, 1, lambda *what: told.append(what))
+    parts = Guard(watched, CLIMATE, 1, lambda *what: told.append(what)).blocks(blocks(4))
     assert 4 * RATE <= sum(part.shape[-1] for part in parts) < 4.24 * RATE
     assert told and ATTEMPTS < 10
 

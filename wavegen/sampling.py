@@ -16,7 +16,8 @@ from wavegen.bands import bands_of
 from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
 from wavegen.errors import UsageError
-from wavegen.take import BLOCK_SECONDS, Take, default_candidates
+from wavegen.guard import Guard, default_candidates
+from wavegen.take import BLOCK_SECONDS, Take
 
 LEVEL_SECONDS = 10.0  # of a seed's end whose level a take keeps to
 
@@ -136,7 +137,7 @@ class Sampler:
             first_variation: number of the first variation.
             block_seconds: length of a block; it does not change the sound.
             guard: choose, hold the seed's level, and draw again what has left the music (see
-                `take`); the first block then comes when a second more has been drawn. Without it
+                `guard`); the first block then comes when a second more has been drawn. Without it
                 the model is left alone.
             candidates: ways to go on of which the guard keeps the one most like the recordings;
                 by default as many as one core draws in real time, 2 .. 8.
@@ -155,7 +156,7 @@ class Sampler:
             climate = self.climate.near(heard.sound, self.config.sample_rate, heard.level_db)
             delay, rate = self.codec.delay_samples, self.config.sample_rate
             firm = [take.blocks(round(end * rate) + delay) for end in ends]
-            parts = take.guarded(blocks, climate, candidates, tell, firm)
+            parts = Guard(take, climate, candidates, tell).blocks(blocks, firm)
         else:
             parts = take.plain(blocks)
         size = max(1, round(block_seconds * self.config.sample_rate))

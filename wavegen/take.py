@@ -1,51 +1,30 @@
-"""A take: variations of one seed drawn together, chosen by ear, held at its level, and watched.
+"""A take: variations of one seed, drawn together from place to place, held at its level.
 
-Left alone for long, a model that feeds on its own samples wanders: louder, softer, into noise or
-into silence. Three things keep a take sound. Of several ways to go on for a quarter of a second the
-one is kept that is most like the moments the recordings have after such a seed; where it hangs on
-the music how a control should stand (`config.tried`), they differ in it. The level is held: the
-temperature gives way a little while the last instant, or the last second and a half, is louder than
-the seed was, and comes back when it is softer. And a guard looks for what the recordings never
-were; when it is found, the take goes back one second and is drawn again with other chance. All look
-at a variation's own past only, so it stays the same in any batch.
+Left alone for long, a model that feeds on its own samples gets louder or softer. So the level is
+held: the temperature gives way a little while the last instant, or the last second and a half, is
+louder than the seed was, and comes back when it is softer. It looks at a variation's own past only,
+so that stays the same in any batch. What is worth keeping of what was drawn, `guard` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from wavegen import consistent, moment
 from wavegen.chance import normals, uniforms
-from wavegen.climate import DEAD_SECONDS, SECONDS, Climate
+from wavegen.climate import DEAD_SECONDS
 from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.02  # drawn at one temperature
-BACK = 4  # moments to go back: about one second
-ATTEMPTS = 4  # to draw it otherwise, before it is let through
-NUDGE = 0.08  # by how much each attempt lowers or raises the temperature
 # Seconds whose level is held; dB above and below the seed's that are left to the music; by how much
 # the temperature gives way for each dB beyond.
 HOLDS = ((0.15, 6.0, np.inf, 0.02), (1.5, 3.0, 3.0, 0.01))
 SILENT_DB = -80.0  # a softer seed has no level to keep to
-WANDER_DB = 6.0  # the level of the last second and a half so far off is as strange as can be borne
 LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
-CANDIDATES = 8  # of each moment, at most
-SPECTRAL = 4  # of a spectral model; with eight no more of its continuations were clean
 BEGINNING = 1 << 39  # position of the chance before the first, beyond any take's end
-LOAD = 120000  # samples a second: more are not drawn in real time on one core
-
-
-def default_candidates(config: Any) -> int:
-    """Returns how many candidates a configuration draws in real time on one core, 2 .. 8.
-
-    A spectral model, which is dozens of times faster, draws four.
-    """
-    if not config.level_is_held:
-        return SPECTRAL
-    return int(np.clip(round(LOAD / (config.sample_rate * config.channels)), 2, CANDIDATES))
 
 
 Shares = dict[str, np.ndarray] | None  # of a control, by its name, one a row
@@ -248,113 +227,3 @@ class Take:
         for _ in range(blocks):
             signal, place = self.go_on(voices, place, 1, rows)
             yield signal
-
-    def choose(
-        self,
-        place: Place,
-        rows: list[int],
-        climate: Climate,
-        candidates: int,
-        attempt: int = 0,
-        nudge: float = 0.0,
-    ) -> tuple[np.ndarray, Place]:
-        """Returns the next moment, the candidate most like the recordings', and the place after.
-
-        Args:
-            place: of these rows.
-            rows: which of the take's rows they are.
-            climate: of the recordings.
-            candidates: drawn of each row.
-            attempt: 0, or which of the other sets of chances to take.
-            nudge: added to the temperature's factor.
-        """
-        each = np.repeat(np.arange(len(rows)), candidates)
-        all_rows = [rows[i] for i in each]
-        way = np.arange(len(each)) % candidates
-        chances = attempt * candidates + way
-        shares = {
-            name: np.resize(values, candidates)[way]
-            for name, values in self.sampler.config.tried.items()
-        }
-        drawn, after = self.draw(place.rows(each), self.moment, all_rows, chances, nudge, shares)
-        if candidates == 1:
-            return drawn, after
-        sound = after.recent[..., -moment.SHARE * round(moment.SECONDS * self.rate) :]
-        aim = np.full(len(each), max(self.level_db, climate.top_db - moment.RANGE_DB))
-        strange = climate.strangeness(sound, self.rate, aim)
-        if self.levelled:
-            strange += np.square(self.excess_db(after.power)[:, -1] / WANDER_DB)
-        strange = np.maximum(strange, self.sampler.config.enough)  # the first of those as usual
-        best = np.argmin(strange.reshape(-1, candidates), axis=1)
-        kept = np.arange(len(rows)) * candidates + best
-        return drawn[kept], after.rows(kept)
-
-    def guarded(
-        self,
-        blocks: int,
-        climate: Climate,
-        candidates: int,
-        tell: Callable[[int, float, str], None],
-        firm: Sequence[int] = (),
-    ) -> Iterator[np.ndarray]:
-        """Yields moments, each only after a second more has been drawn and found sound.
-
-        Args:
-            blocks: to yield in all, or a few more.
-            climate: of the recordings.
-            candidates: of each moment, from which one is chosen.
-            tell: is told the variation, the second of the take and what had gone wrong.
-            firm: numbers of blocks, before which nothing is drawn again once they are there.
-        """
-        rows = list(range(len(self.rows)))
-        places = [self.start]  # before each moment held back, and the last
-        held: list[np.ndarray] = []
-        ends = {-(-end // self.moment) for end in firm}
-        for done in range(-(-blocks // self.moment)):
-            if done in ends:
-                yield from held
-                places, held = places[-1:], []
-            signal, place = self.choose(places[-1], rows, climate, candidates)
-            held.append(signal)
-            places.append(place)
-            for row in rows:
-                self.mend(row, places, held, climate, candidates, tell)
-            if len(held) > BACK:
-                yield held.pop(0)
-                places.pop(0)
-        yield from held
-
-    def complaint(self, place: Place, row: int, climate: Climate) -> str:
-        """Returns what is wrong with a row's end, or "" while too little of it was drawn."""
-        drawn = (place.position - self.start.position) * self.hop
-        if drawn < round(SECONDS * self.rate):
-            return ""
-        return climate.complaint(place.recent[row][:, -drawn:], self.rate)
-
-    def mend(
-        self,
-        row: int,
-        places: list[Place],
-        held: list[np.ndarray],
-        climate: Climate,
-        candidates: int,
-        tell: Callable[[int, float, str], None],
-    ) -> None:
-        """Draws the last second of one row again, in place, if it has gone wrong."""
-        wrong = self.complaint(places[-1], row, climate)
-        if not wrong:
-            return
-        back = min(BACK, len(held))
-        began = places[-1 - back].rows([row])
-        tell(self.rows[row], (began.position - self.start.position) * self.hop / self.rate, wrong)
-        for attempt in range(1, ATTEMPTS + 1):
-            nudge = NUDGE * attempt * (1 if wrong == climate.DEAD else -1)
-            place, mended, trail = began, list[np.ndarray](), list[Place]()
-            for _ in range(back):
-                signal, place = self.choose(place, [row], climate, candidates, attempt, nudge)
-                mended, trail = [*mended, signal[0]], [*trail, place]
-            if not self.complaint(place, 0, climate):
-                break
-        for i in range(back):
-            held[i - back][row] = mended[i]
-            places[i - back] = places[i - back].put(row, trail[i])

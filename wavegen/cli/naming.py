@@ -17,9 +17,9 @@ from wavegen import __version__, audio, checkpoint
 from wavegen.cli.display import clock, large
 from wavegen.draft import check_folder, existing
 from wavegen.errors import AudioError, OutputError, UsageError
+from wavegen.guard import default_candidates
 from wavegen.pcm import BYTES
 from wavegen.recipe import Recipe, fingerprint
-from wavegen.take import default_candidates
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
 TRIED_SECONDS = 2.0  # drawn to tell how long it would take
