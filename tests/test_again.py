@@ -34,7 +34,7 @@ def drawn(request, recordings, tmp_path, monkeypatch, capsys):
     soundfile.write(SEED, tune(1.3, 11025, 1).T, 11025)
     data = dataset.load(recordings, sample_rate=8000, channels=2, heldout=0, gap_seconds=0.1)
     save_model(tmp_path, request.param, 0, {"climate": dataclasses.asdict(Climate.of(data))})
-    command = ["sample", SEED, "-t", "1.5", "-n", "2", "--temperature", "0.9:1", "--seed", "7"]
+    command = ["sample", SEED, "-t", "1.2", "-n", "2", "--temperature", "0.9:1", "--seed", "7"]
     assert run(*command, "--candidates", "2", "--no-report") == 0
     return capsys.readouterr().out.split("\n")[:-1]
 
@@ -61,7 +61,7 @@ def test_a_file_is_made_again_to_the_last_byte(drawn, tmp_path, capsys):
 
 def test_a_take_is_played_on_from_what_it_was(drawn, capsys):
     path, sounds = drawn[1], []
-    for seconds in ("2.5", "3.3", "1"):
+    for seconds in ("1.7", "2.1", "0.5"):
         assert run("again", path, "--seconds", seconds) == 0
         out, err = capsys.readouterr()
         assert "bit for bit" in err
@@ -69,22 +69,22 @@ def test_a_take_is_played_on_from_what_it_was(drawn, capsys):
         sounds.append(soundfile.read(path)[0])
     first = soundfile.read(drawn[1])[0]
     prime = round(1.3 * 8000)
-    assert [len(sound) for sound in sounds] == [prime + round(s * 8000) for s in (2.5, 3.3, 1)]
+    assert [len(sound) for sound in sounds] == [prime + round(s * 8000) for s in (1.7, 2.1, 0.5)]
     for sound in sounds:
         shared = min(len(sound), len(first))
         assert np.array_equal(sound[:shared], first[:shared])
-    assert recipe.read(drawn[1].replace(".wav", "-2.5s-3.3s.wav")).ends == (1.5, 2.5, 3.3)
+    assert recipe.read(drawn[1].replace(".wav", "-1.7s-2.1s.wav")).ends == (1.2, 1.7, 2.1)
 
 
 def test_an_interrupted_take_is_made_again_as_far_as_it_came(drawn, tmp_path, capsys):
     made = recipe.read(drawn[0])
     sound, rate = audio.read(drawn[0])
-    cut = audio.write("cut.wav", sound[:, :-5000], rate, metadata=made.metadata())
+    cut = audio.write("cut.wav", sound[:, :-4000], rate, metadata=made.metadata())
     assert run("again", cut) == 0
     assert "bit for bit: all of it" in capsys.readouterr().err
-    assert audio.info("generated/cut-again.wav").frames == sound.shape[1] - 5000
-    assert run("again", cut, "-t", "2", "-o", "longer") == 0  # nothing was final at its end
-    assert recipe.read("longer/cut-2s.wav").ends == (2.0,)
+    assert audio.info("generated/cut-again.wav").frames == sound.shape[1] - 4000
+    assert run("again", cut, "-t", "1.6", "-o", "longer") == 0  # nothing was final at its end
+    assert recipe.read("longer/cut-1.6s.wav").ends == (1.6,)
 
 
 @pytest.mark.parametrize("options", [["--no-with-prime"], ["--format", "flac", "--int24"]])

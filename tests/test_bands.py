@@ -91,8 +91,9 @@ def test_the_innovation_is_what_noise_has_and_a_tone_lacks():
 @pytest.fixture(
     params=[
         pytest.param({}, marks=SLOW),
-        {"channels": 2},
-        {"head": "softmax", "predictor_order": 0},
+        {"channels": 2, "cycles": 1},
+        {"head": "softmax", "predictor_order": 0, "cycles": 1},
+        pytest.param({"channels": 2}, marks=SLOW),
     ],
     ids=str,
 )

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
@@ -29,7 +30,7 @@ SAMPLE_NAMES = [
     "linear predictor, fixed scale",
     "linear predictor, adaptive scale",
 ]
-untimed = settings(deadline=None, max_examples=25)
+untimed = settings(deadline=None, max_examples=examples(25))
 
 
 def wave(seed, samples, channels=1, scale=0.02):

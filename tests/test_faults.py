@@ -341,6 +341,7 @@ def test_a_reader_that_leaves_and_a_full_disk_behind_stdout(place):
 
 
 @POSIX
+@pytest.mark.slow  # without assertions Python compiles all that it imports anew, the first time
 def test_any_locale_and_any_warning_filter(place):
     """No assertions, warnings as errors, ASCII only, another time zone, a name of other letters."""
     shutil.copy("seed.wav", "größe [b] :cat:.wav")

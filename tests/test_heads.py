@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -11,7 +12,7 @@ from wavegen.models import heads
 
 EVERY = np.arange(heads.LEVELS, dtype="int32")
 LEAST = np.log(heads.UNIFORM / heads.LEVELS)  # what a level costs at most
-untimed = settings(deadline=None, max_examples=30)
+untimed = settings(deadline=None, max_examples=examples(30))
 MEANS = st.floats(-3, 3)
 SCALES = st.floats(-6, 1).map(lambda exponent: 10**exponent)
 MIXTURES = st.lists(st.tuples(st.floats(-8, 3), MEANS, SCALES), min_size=1, max_size=5)

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import tune
+from conftest import examples, tune
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
@@ -234,7 +234,7 @@ def test_stereo_is_told_by_energies_and_correlation():
     assert compare(mono, [wide]).side_db is compare(wide, [mono]).side_db is None
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(
     st.sampled_from([8000, 11025, 44100, 96000]),
     st.integers(1, 3),

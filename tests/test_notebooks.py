@@ -13,7 +13,6 @@ nbclient = pytest.importorskip("nbclient")
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
-QUICK = {"0_recordings", "1_stft"}  # nothing is trained in them
 SECONDS = 9.0  # of each shipped recording
 
 
@@ -47,13 +46,8 @@ def test_source_and_notebook_say_the_same(source):
     assert not any(cell.get("outputs") for cell in notebook.cells)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
-        for path in SOURCES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_notebooks_run(source, checkout, monkeypatch):
     monkeypatch.setenv("WAVEGEN_FAST", "1")
     monkeypatch.setenv("WAVEGEN_CACHE", str(checkout / "cache"))

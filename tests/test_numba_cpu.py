@@ -954,7 +954,7 @@ class Mixtures:
         return found
 
 
-COUNTS = [1, 3, 8, 20]
+COUNTS = [pytest.param(1, marks=SLOW), 3, pytest.param(8, marks=SLOW), 20]
 
 
 @each_of(BOTH)
@@ -1178,7 +1178,7 @@ def test_the_kernel_is_compiled_once(precision):
 
 def test_noise_that_cannot_be_written_to_is_no_other_type():
     """As an array of JAX or TensorFlow looks to numpy."""
-    maker = made("bfloat16", channels=2)
+    maker = made("int8", channels=2)
     maker.warm_up()
     before = len(kernel.run.signatures)
     start, noise = heard(maker, channels=2), uniforms(maker, 3, 5)

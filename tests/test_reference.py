@@ -12,7 +12,7 @@ from wavegen.errors import UsageError
 from wavegen.nest import map_nest
 from wavegen.streaming import Ring
 
-LENGTH = 40 if conftest.QUICK else 60  # of what is drawn: beyond every receptive field
+LENGTH = 24 if conftest.QUICK else 60  # of what is drawn: beyond every receptive field
 
 
 @pytest.fixture(params=variants("wavenet"))

@@ -29,9 +29,8 @@ def load(folder, model_config):
 
 def settings(family, **fields):
     window = 300 if family == "wavenet" else 12
-    return config.build(
-        config.TrainSettings, dict(batch=3, window=window, learning_rate=5e-3) | fields
-    )
+    common = dict(batch=3, window=window, learning_rate=5e-3, ema=0.9, warmup_steps=5)
+    return config.build(config.TrainSettings, common | fields)
 
 
 def fit(folder, data, model_config, given, **plan):
@@ -81,7 +80,7 @@ def test_training_learns_and_keeps_the_best(family, recordings, tmp_path):
         tmp_path / "runs/a",
         data,
         model_config,
-        settings(family, ema=0.9, warmup_steps=5),
+        settings(family),
         steps=60,
         report=events.append,
     )
