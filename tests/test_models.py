@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from conftest import (
+    ONCE,
     make_config,
     make_frames,
     make_model,
@@ -22,7 +23,7 @@ from wavegen.models.resonator import DEGREES, inside
 STEREO = [("wavenet", {"channels": 2}), ("wavenet", {"channels": 2, "head": "softmax"})]
 
 
-@pytest.fixture(params=variants())
+@pytest.fixture(params=variants(quick=ONCE[:3]))
 def model(request):
     family, fields = request.param
     return shared_model(family, tuple(fields.items()))

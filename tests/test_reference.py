@@ -4,7 +4,7 @@ import conftest
 import keras
 import numpy as np
 import pytest
-from conftest import make_frames, make_model, shared_model, variants
+from conftest import ONCE, SLOW, make_frames, make_model, shared_model, variants
 from contract import shapes
 
 from wavegen.engines.reference import Reference
@@ -15,7 +15,8 @@ from wavegen.streaming import Ring
 LENGTH = 24 if conftest.QUICK else 60  # of what is drawn: beyond every receptive field
 
 
-@pytest.fixture(params=variants("wavenet"))
+# The quick suite has the other wavenet in test_engines.py.
+@pytest.fixture(params=variants("wavenet", quick=ONCE[1:2]))
 def wavenet(request):
     family, fields = request.param
     return shared_model(family, tuple(fields.items()))
@@ -113,7 +114,7 @@ def test_a_ring_at_a_wrong_position_is_heard(wrong):
     assert np.abs(outputs(wrong) - plain).max() > 1e-3
 
 
-@pytest.mark.parametrize("family", ["wavenet", "spectral_lstm"])
+@pytest.mark.parametrize("family", ["wavenet", pytest.param("spectral_lstm", marks=SLOW)])
 def test_rows_together_are_the_same_sound(family):
     model = make_model(family, **({"predictor_order": 0} if family == "wavenet" else {}))
     apart, together = Reference(model), Reference(model, together=True)

@@ -103,13 +103,13 @@ def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
         data,
         model_config,
         given,
-        seconds=6.0,
+        seconds=3.0,
         listen=lambda model, step, climate: heard.append(step),
     )
     assert outcome == "finished" and heard
     step = run.load_state()[1]["step"]
-    assert step > 0 and run.load_state()[1]["seconds"] >= 6.0
-    _, outcome = fit(run.folder, data, model_config, given, seconds=6.0)
+    assert step > 0 and run.load_state()[1]["seconds"] >= 3.0
+    _, outcome = fit(run.folder, data, model_config, given, seconds=3.0)
     assert outcome == "finished" and run.load_state()[1]["step"] == step
 
 
@@ -181,7 +181,7 @@ def test_numbers_that_break_lead_back_and_then_to_an_end(recordings, tmp_path, m
 
 def test_too_little_memory_halves_the_batch(recordings, tmp_path, monkeypatch):
     model_config = make_config("wavenet", **PLAIN)
-    data, given = load(recordings, model_config), settings("wavenet", batch=4)
+    data, given = load(recordings, model_config), settings("wavenet", batch=12)
     real = train.Session.one_step
 
     def short(self, feed, rate):
@@ -190,11 +190,11 @@ def test_too_little_memory_halves_the_batch(recordings, tmp_path, monkeypatch):
         return real(self, feed, rate)
 
     monkeypatch.setattr(train.Session, "one_step", short)
-    limit, events = 1, []
+    limit, events = 3, []
     run, _ = fit(tmp_path / "runs/a", data, model_config, given, steps=2, report=events.append)
     texts = [event.get("text", "") for event in events]
-    assert sum("using 2" in text for text in texts) == sum("using 1" in text for text in texts) == 1
-    assert run.load_state()[1]["settings"]["batch"] == 1
+    assert sum("using 6" in text for text in texts) == sum("using 3" in text for text in texts) == 1
+    assert run.load_state()[1]["settings"]["batch"] == 3
     limit = 0
     with pytest.raises(OutputError, match="smaller --window"):
         fit(tmp_path / "runs/b", data, model_config, given, steps=2)
