@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import make_model, tune
+from conftest import SLOW, make_model, tune
 
 from wavegen import audio, cli, dataset, models, recipe
 from wavegen.climate import Climate
@@ -27,7 +27,8 @@ def save_model(folder, family="wavenet", seed=0, facts=None):
     models.save(folder / "runs/a/model.safetensors", model, {}, facts or {})
 
 
-@pytest.fixture(params=["wavenet", "spectral_lstm"])
+# A wavenet's takes are made again in the quick suite by `plain` and in test_cli.py.
+@pytest.fixture(params=[pytest.param("wavenet", marks=SLOW), "spectral_lstm"])
 def drawn(request, recordings, tmp_path, monkeypatch, capsys):
     """Two variations, chosen and watched, of a seed that was converted."""
     monkeypatch.chdir(tmp_path)

@@ -21,7 +21,7 @@ from wavegen.sampling import Sampler
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 TINY = ["--preset", "tiny", "--sample-rate", "8000", "--sample-seconds", "0.3"]
-SMALLER = ["--layers-per-cycle", "4", "--residual-channels", "8", "--gate-channels", "8"]
+SMALLER = ["--layers-per-cycle", "3", "--residual-channels", "8", "--gate-channels", "8"]
 FAST = [*TINY, *SMALLER, "--batch", "2", "--window", "400", "--gap-seconds", "0.1"]
 
 
