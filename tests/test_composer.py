@@ -225,7 +225,7 @@ def test_bands_come_to_the_power_that_is_expected_of_them(model):
     assert far[0] < 0.3 * far[2] and far[0] < far[1] < far[2] == far[3]
     assert np.array_equal(renderer.brought(z, expected, none, 1.0), z)
     swung = renderer.brought(z, expected, none + 0.7, 0.5)  # as if so much more was expected
-    more = renderer.brought(z, expected * np.exp(np.float32(0.35)), none, 0.5)
+    more = renderer.brought(z, expected * np.exp(np.float32(0.7)), none, 0.5)
     np.testing.assert_allclose(swung, more, rtol=1e-4)
 
 

@@ -164,12 +164,13 @@ class Renderer(keras.layers.Layer):
         Args:
             z: of `draw`, `(batch, time, 2, coefficients)`.
             expected: power of the bands, `(batch, time, features)`.
-            swing: log of how far from that a band's power is, at noisiness 1; of the same shape.
+            swing: log of how far from that a band's power is, of the same shape; in full from a
+                noisiness of 0.5 on, less of it below. Without it all ranges less than music does.
             noisiness: from 1 on the frame is left as it was drawn, below it comes the nearer.
         """
         least = QUANTUM * QUANTUM
         apart = ops.log((expected + least) / (self.spectrum.power_of(z) + least))
-        apart = apart + noisiness * swing
+        apart = apart + ops.minimum(2.0 * noisiness, 1.0) * swing
         share = ops.maximum(1.0 - noisiness * noisiness, 0.0)
         gain = 0.5 * share * ops.clip(apart, -FURTHEST, FURTHEST)
         return z * ops.exp(self.spectrum.by_coefficient(gain))[:, :, None]

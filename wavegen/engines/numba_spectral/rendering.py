@@ -148,11 +148,12 @@ def bring(lanes, shape, weights, scratch, s, noisiness, swings, away, frames, to
     least, most = splat(lanes, QUANTUM * QUANTUM), splat(lanes, FURTHEST)
     nearer = greater(np.float32(1) - noisiness * noisiness, np.float32(0))
     share = splat(lanes, np.float32(0.5) * nearer)
+    much = splat(lanes, smaller(np.float32(2) * noisiness, np.float32(1)))
     for v in range(0, bands, width_of(lanes)):
         power = load(lanes, scratch.relative, at + v) + least
         apart = log(lanes, (load(lanes, scratch.tone, beyond + v) + least) / power)
         swing = load(lanes, swings, away + v) * load(lanes, scratch.tone, beyond + bands + v)
-        apart = fma(swing, splat(lanes, noisiness), apart)
+        apart = fma(swing, much, apart)
         apart = smaller(greater(apart, splat(lanes, -FURTHEST)), most)
         store(scratch.relative, at + v, share * apart)
     for k in range(shape.channels * shape.half):
