@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from wavegen.cli.display import Console
 
-SECONDS = 15  # that compiling takes, about
+SECONDS = 10  # that compiling takes, about
 PATIENCE = 1.0  # seconds without a word: fetching from the cache takes less
 
 
