@@ -69,6 +69,11 @@ SLOW = pytest.mark.slow
 QUICK = False  # whether slow tests are left out
 
 
+def in_ci(test):
+    """Marks a test as slow; not where JAX runs, for which CI leaves slow tests out."""
+    return test if JAX else SLOW(test)
+
+
 def pytest_configure(config):
     global QUICK
     QUICK = "not slow" in config.option.markexpr

@@ -77,6 +77,7 @@ def test_a_take_is_played_on_from_what_it_was(drawn, capsys):
     assert recipe.read(drawn[1].replace(".wav", "-1.7s-2.1s.wav")).ends == (1.2, 1.7, 2.1)
 
 
+@pytest.mark.slow
 def test_an_interrupted_take_is_made_again_as_far_as_it_came(drawn, tmp_path, capsys):
     made = recipe.read(drawn[0])
     sound, rate = audio.read(drawn[0])

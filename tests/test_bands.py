@@ -109,6 +109,7 @@ def given_to(model, hops, batch=2, lift=0.0):
     return bands.given(levels)
 
 
+@pytest.mark.slow
 def test_the_law_holds_for_whole_hops(conditioned):
     x, knots = make_frames(conditioned, time=6 * HOP), given_to(conditioned, 6)
     whole = np.asarray(conditioned(x, knots))
@@ -165,6 +166,7 @@ def test_engines_agree_on_a_conditioned_model(conditioned, precision):
         assert np.array_equal(np.concatenate(parts, axis=1), c)  # hop by hop is the same
 
 
+@pytest.mark.slow
 def test_likelihood_in_blocks_is_that_of_one_pass(conditioned):
     frames = make_frames(conditioned, batch=1, time=5 * HOP + 7)[0]
     bands = bands_of(conditioned.config)

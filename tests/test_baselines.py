@@ -259,6 +259,7 @@ def test_scales_are_fitted_evenly_on_early_and_late_recordings(pieces):
         assert fifths.max() <= 1.3 * fifths.min(), fifths
 
 
+@pytest.mark.slow
 def test_ceiling_is_the_greatest_scale_of_all_the_training():
     codec, length = MuLaw(1024), 1_000_000
     x = wave(4, length, scale=1e-3)[0]
@@ -293,6 +294,7 @@ def test_the_floor_is_of_least_bits_though_few_samples_feel_it():
     assert paid[0] <= min(paid) + 3e-4
 
 
+@pytest.mark.slow
 def test_scales_know_the_end_of_the_training_as_well_as_its_beginning():
     codec = MuLaw(1024)
     loudness = np.where(np.arange(300_000) < 100_000, 0.05, 1.0)

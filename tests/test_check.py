@@ -243,6 +243,7 @@ def test_metadata_goes_with_a_copy(place, capsys):
     assert audio.metadata("fixed/a.wav") == text and audio.info("fixed/a.wav").subtype == "PCM_24"
 
 
+@pytest.mark.slow
 def test_it_needs_no_tensorflow(crowd):
     code = (
         "import sys\nfrom wavegen.cli import main\n"
@@ -264,6 +265,7 @@ def test_an_interrupt_stops_both_threads(crowd, monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_findings_of_a_long_recording_take_little_memory():
     """What is held grows by windows, not by samples: those of ten minutes would take 38 MB."""
     import tracemalloc

@@ -116,6 +116,7 @@ def untrained(place):
     return save_untrained(place)
 
 
+@pytest.mark.slow
 def test_sampling_a_wavenet_needs_no_keras(untrained):
     """The first sound is there at once: nothing that takes seconds to import is imported."""
     code = (
@@ -129,6 +130,7 @@ def test_sampling_a_wavenet_needs_no_keras(untrained):
     assert said.stdout.strip().endswith("[]")
 
 
+@pytest.mark.slow
 def test_engines_and_precisions_draw_the_same_model(place, capsys):
     """Of 256 levels engines choose the same; of 65536 rounding lets them part after a while."""
     save_untrained(place, head="softmax", levels=256)
@@ -237,6 +239,7 @@ def test_an_interrupt_is_heard_while_the_engine_is_compiled():
         show_compiling(lambda: int("what went wrong"), Interrupted())
 
 
+@pytest.mark.slow
 def test_spectral_run_with_its_own_flags(place, capsys):
     flags = ["--arch", "lstm", "--channels", "2", "--units", "8", "--n-fft", "512"]
     flags += ["--hop-length", "256", "--preset", "tiny", "--sample-rate", "8000"]
@@ -253,6 +256,7 @@ def test_spectral_run_with_its_own_flags(place, capsys):
     assert {score["unit"] for score in scores} == {"nats per coefficient"}
 
 
+@pytest.mark.slow
 def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monkeypatch):
     """And a signal ends it with all that was learned saved."""
     from wavegen.checkpoint import Run
@@ -390,6 +394,7 @@ def test_tables_in_a_file_fold_no_words_and_lean_numbers_right(capsys):
     assert capsys.readouterr().out.rstrip() == "a  b"
 
 
+@pytest.mark.slow
 def test_dry_run_keeps_nothing(place, capsys):
     assert run("train", "--name", "a", "--dry-run", *FAST) == 0
     assert "frames a second" in capsys.readouterr().err
@@ -437,6 +442,7 @@ def test_a_signal_saves_and_the_same_command_continues(place, number, code):
     assert saved is not None and saved[1]["step"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_an_interrupted_drawing_keeps_what_was_drawn(untrained):
     command = [sys.executable, "-m", "wavegen", "sample", "my seed é.wav", "-t", "50m"]

@@ -78,6 +78,7 @@ def test_a_run_of_the_same_name_comes_first(tmp_path, monkeypatch):
         find_model("demo-lst")
 
 
+@pytest.mark.slow
 def test_a_page_of_theirs_is_not_written_into_the_package(seed, tmp_path, capsys):
     assert run("sample", seed, "-t", "0.5", "-m", "demo-wavenet", "--no-guard") == 0
     assert run("report", "demo-wavenet") == 0

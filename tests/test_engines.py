@@ -8,7 +8,7 @@ import conftest
 import keras
 import numpy as np
 import pytest
-from conftest import JAX, ONCE, SLOW, make_config, make_frames, make_model, variants
+from conftest import JAX, ONCE, SLOW, in_ci, make_config, make_frames, make_model, variants
 
 from wavegen import engines
 from wavegen.codec import codec_of
@@ -17,7 +17,9 @@ from wavegen.engines.numba_spectral import NumbaSpectral
 from wavegen.errors import CheckpointError, UsageError
 from wavegen.models import named_weights
 
-CASES = [("reference", "float32"), ("numba", "float32"), ("numba", "int8")]
+# The reference by itself takes long to compile; in the quick suite others are compared with it.
+CASES = [pytest.param(("reference", "float32"), marks=[SLOW] * (not JAX))]
+CASES += [("numba", "float32"), ("numba", "int8")]
 CASES.append(pytest.param(("numba", "bfloat16"), marks=SLOW))
 # Every head of the family: mono, stereo, with and without the predictor, widths that are no whole
 # vectors, three taps, many levels and few, orders and hops of the predictor that are odd.
@@ -231,6 +233,7 @@ def test_a_heard_state_can_be_answered_again(model, make):
         assert np.array_equal(old, np.asarray(now))
 
 
+@in_ci
 def test_priming_goes_on_where_it_stopped(model, make):
     frames = make_frames(model, batch=1, time=20)
     drawer = make(model)
@@ -241,6 +244,7 @@ def test_priming_goes_on_where_it_stopped(model, make):
     assert_near(in_parts, at_once)
 
 
+@in_ci
 def test_log_prob_is_the_whole_signals(model, make):
     drawer = make(model, engines.make)
     drawer.block = 7
@@ -264,6 +268,7 @@ def test_engine_keeps_the_weights_it_was_given(make):
     assert np.array_equal(before, after)
 
 
+@in_ci
 def test_scoring_follows_parameters_that_are_replaced():
     """As the judge of a run replaces them, again and again."""
     model = make_model("wavenet", **PLAIN)
@@ -300,6 +305,7 @@ def test_distributions_are_the_references(fields, batch):
     assert np.abs(found - wanted).max() < 1e-4 * wanted.std()
 
 
+@in_ci
 @pytest.mark.parametrize(
     ("order", "fields"),
     [
@@ -347,6 +353,7 @@ def test_fewer_bits_stay_near(precision, kind):
     assert 1e-5 * wanted.std() < np.abs(found - wanted).max() < 0.05 * wanted.std()
 
 
+@in_ci
 @pytest.mark.parametrize("fields", EIGHT, ids=str)
 def test_tokens_are_the_references(fields):
     """Over a short run with the same uniforms; later a draw on the brink may tip."""
@@ -380,6 +387,7 @@ def test_an_engine_takes_over_in_the_middle_of_a_phrase(fields, order):
     assert a.shape[1] == 9 and np.abs(a - b).max() < 1e-4 * a.std()
 
 
+@in_ci
 @pytest.mark.parametrize("name", engines.ENGINES)
 @pytest.mark.parametrize(
     "fields",

@@ -72,6 +72,7 @@ def test_a_cut_is_found_where_it_is(performance):
     assert match.shift == pytest.approx(-2.7, abs=2 * HOP / RATE)
 
 
+@pytest.mark.slow
 def test_other_performances_are_not_the_same(performance):
     others = [tune(8.0, NATIVE, 2, seed=seed) for seed in range(6, 12)]  # the same notes and beats
     faster = soxr.resample(performance.T, NATIVE, round(NATIVE / 1.06)).T
@@ -96,6 +97,7 @@ def at_the_floor(kind, peak, seed):
     return np.rint(peak * sound + noise) / 32768
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dither", pytest.param("hum", marks=SLOW), "tone", "music"])
 def test_takes_at_the_floor_of_16_bits_are_not_the_same(kind):
     takes = [(peak, seed) for seed in (1, 2, 3) for peak in (0.5, 1, 2, 4, 8, 16)]

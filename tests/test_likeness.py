@@ -215,6 +215,7 @@ def test_held_and_fading_tones_are_no_loops(music):
         assert measure(sound + 1e-3 * noise(COUNT, 1), RATE).loop < 0.6
 
 
+@pytest.mark.slow
 def test_stereo_is_told_by_energies_and_correlation():
     left, right = noise(COUNT), noise(COUNT, 1)
     for channels, side_db, correlation in (
@@ -234,6 +235,7 @@ def test_stereo_is_told_by_energies_and_correlation():
     assert compare(mono, [wide]).side_db is compare(wide, [mono]).side_db is None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(25))
 @given(
     st.sampled_from([8000, 11025, 44100, 96000]),

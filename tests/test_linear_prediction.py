@@ -166,6 +166,7 @@ def test_the_filter_is_stable_and_finite_whatever_it_hears(name, order, hop, mem
     assert np.abs(poles).max(initial=0) < 1
 
 
+@pytest.mark.slow
 @untimed
 @given(SEEDS, st.floats(-150, 0), st.integers(1, 60), st.integers(1, 40))
 def test_noise_of_any_loudness_is_followed_stably(seed, loudness_db, order, hop):
@@ -248,6 +249,7 @@ def test_it_keeps_the_contract(order, hop):
     verify_contract(Streaming(following(order, hop)), x, tolerance=1e-4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=examples(15))
 @given(SEEDS, st.lists(st.integers(1, 45), min_size=1, max_size=6))
 def test_blocks_of_any_length_are_the_whole(seed, blocks):
@@ -258,6 +260,7 @@ def test_blocks_of_any_length_are_the_whole(seed, blocks):
     np.testing.assert_allclose(found, whole, atol=1e-3 * x.std())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 37])
 def test_rows_are_fitted_each_in_its_own_time(size):
     """Rows that are in different places of their hop do not feel each other."""

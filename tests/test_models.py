@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from conftest import (
     ONCE,
+    in_ci,
     make_config,
     make_frames,
     make_model,
@@ -40,6 +41,7 @@ def test_every_family_keeps_the_contract(model):
     verify_contract(model, frames)
 
 
+@in_ci
 @pytest.mark.parametrize(
     "fields", [pytest.param({"channels": 2}, marks=pytest.mark.slow), {"head": "softmax"}]
 )

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from wavegen.nearest import nearest_seconds
 
@@ -19,6 +20,7 @@ def music(seed, seconds):
     return out.astype("float32")
 
 
+@pytest.mark.slow
 def test_a_copied_second_is_found_whatever_its_gain():
     recordings = [music(1, 6), music(2, 9)]
     start = 100 * 256 * 2  # on the grid of 32 ms

@@ -723,6 +723,7 @@ def predicted(x, order, hop, memory):
     return np.array(means)
 
 
+@pytest.mark.slow
 @each_of(ALL)
 @pytest.mark.parametrize(("order", "hop"), [(24, 16), (5, 7), (1, 1), (40, 3)])
 def test_the_predictor_follows_the_sound(lanes, order, hop):
@@ -819,6 +820,7 @@ BOTH = [HERE, Lanes(1, fused=False)]
 UNIFORMS = np.concatenate([(np.arange(500) + 0.5) / 500, [0, 2.0**-24, LAST]]).astype("f4")
 
 
+@pytest.mark.slow
 @each_of(BOTH)
 @pytest.mark.parametrize("levels", [4, 30, 33, 256])
 def test_a_level_is_where_the_cdf_reaches_the_uniform(lanes, levels):
@@ -957,6 +959,7 @@ class Mixtures:
 COUNTS = [pytest.param(1, marks=SLOW), 3, pytest.param(8, marks=SLOW), 20]
 
 
+@pytest.mark.slow
 @each_of(BOTH)
 @pytest.mark.parametrize("count", COUNTS)
 def test_components_are_the_models(lanes, count):
@@ -991,6 +994,7 @@ def test_draws_are_the_models(lanes, count):
         assert found.min() >= 0 and found.max() <= 65535
 
 
+@pytest.mark.slow
 @each_of(BOTH)
 @pytest.mark.parametrize("count", COUNTS)
 def test_levels_are_as_likely_as_the_model_says(lanes, count):

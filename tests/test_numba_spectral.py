@@ -70,6 +70,7 @@ def test_frames_are_the_references(model, controls):
     assert sorted(rows)[3] < 1e-3, rows  # one row of five may have met such a code
 
 
+@pytest.mark.slow
 def test_an_engine_takes_over_in_the_middle_of_a_phrase(model):
     frames, engine, reference = make_frames(model), by_hand(model), reference_of(model)
     noise, calm = uniforms(model, 2, 4), {"temperature": 0.0, "noisiness": 0.0, "top_p": 1.0}

@@ -79,6 +79,7 @@ def test_training_step_lowers_the_loss(model):
     assert not np.array_equal(np.asarray(learner.weights), np.asarray(learner.average))
 
 
+@pytest.mark.slow
 def test_state_is_carried_and_reset_row_by_row():
     model = make_model("spectral_lstm")
     layout = optimizer.Layout(model)

@@ -27,6 +27,7 @@ def test_shipped_recordings_fit_into_a_clone():
     assert sum(path.stat().st_size for path in (FOLDER / "shipped").iterdir()) < 12_000_000
 
 
+@pytest.mark.slow
 def test_shipped_recordings_are_what_the_script_makes(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)  # where the instruments are
     spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")

@@ -70,6 +70,7 @@ def test_distributions_need_a_frame_to_come_after_and_a_family_with_levels():
         engine.distributions(make_frames(engine.model))
 
 
+@pytest.mark.slow
 def test_rings_turn_many_times_and_end_in_order(wavenet):
     """Longer than the receptive field, drawing is step and draw by hand, and so is its state."""
     engine, time = engine_of(wavenet), LENGTH
@@ -114,6 +115,7 @@ def test_a_ring_at_a_wrong_position_is_heard(wrong):
     assert np.abs(outputs(wrong) - plain).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["wavenet", pytest.param("spectral_lstm", marks=SLOW)])
 def test_rows_together_are_the_same_sound(family):
     model = make_model(family, **({"predictor_order": 0} if family == "wavenet" else {}))
@@ -126,6 +128,7 @@ def test_rows_together_are_the_same_sound(family):
     assert_close(session, after, 2e-3)
 
 
+@pytest.mark.slow
 def test_rows_with_controls_of_their_own_are_drawn_apart():
     model = make_model("wavenet", predictor_order=0)
     apart, together = Reference(model), Reference(model, together=True)
@@ -136,6 +139,7 @@ def test_rows_with_controls_of_their_own_are_drawn_apart():
     assert np.array_equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_a_batch_and_its_blocks_change_no_bit_of_the_state(wavenet):
     engine, frames = engine_of(wavenet), make_frames(wavenet, batch=2, time=12)
     noise, half = uniforms(wavenet, 2, LENGTH), LENGTH // 2

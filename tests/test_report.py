@@ -165,6 +165,7 @@ def test_a_runs_page_holds_what_came_of_it(place, capsys):
     assert lines == ["left:50.000%"] * 2 + ["left:33.333%"] * 12
 
 
+@pytest.mark.slow
 def test_variations_end_in_a_page(place, capsys):
     command = ["sample", "seed.wav", "-t", "0.5", "--seed", "7"]
     assert run(*command, "-n", "3") == 0
@@ -188,6 +189,7 @@ def test_variations_end_in_a_page(place, capsys):
     assert not (place / "two/b0.wav").exists()
 
 
+@pytest.mark.slow
 def test_names_cannot_break_the_page(wavenet, capsys):
     (wavenet / "x").mkdir()
     audio.write(wavenet / "x" / EVIL, tune(0.5, 8000), 8000)
@@ -200,6 +202,7 @@ def test_names_cannot_break_the_page(wavenet, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_mistakes_get_one_line_and_a_code(wavenet, capsys, monkeypatch):
     audio.write("good.wav", tune(0.5, 8000), 8000)
     (wavenet / "bad.wav").write_text("<!DOCTYPE html>")
@@ -269,6 +272,7 @@ def page(wavenet):
     return (wavenet / "runs/a/report.html").as_uri()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FOUND, reason=NEEDED)
 def test_a_browser_plays_keeps_and_remembers(page, tmp_path):
     with Browser(tmp_path / "profile") as browser:
@@ -337,6 +341,7 @@ def test_a_browser_plays_keeps_and_remembers(page, tmp_path):
         assert browser.run(KEPT) == "one.wav\nthree.wav"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FOUND, reason=NEEDED)
 def test_a_browser_goes_on_by_itself_and_sorts(page, tmp_path):
     with Browser(tmp_path / "profile") as browser:

@@ -14,7 +14,7 @@ from wavegen.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 PLAIN = {"predictor_order": 0}  # compiled in half the time, where the model does not matter
-VARIANTS = [("wavenet", PLAIN), ("spectral_lstm", {"channels": 1})]
+VARIANTS = [("wavenet", PLAIN), pytest.param("spectral_lstm", {"channels": 1}, marks=SLOW)]
 VARIANTS.append(pytest.param("wavenet", {"channels": 2}, marks=SLOW))
 
 
@@ -94,6 +94,7 @@ def test_training_learns_and_keeps_the_best(family, recordings, tmp_path):
     assert [row["step"] for row in run.rows()] == sorted(row["step"] for row in run.rows())
 
 
+@pytest.mark.slow
 def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
     model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet")
@@ -141,6 +142,7 @@ def test_another_model_is_refused_field_by_field(recordings, tmp_path):
         fit(run.folder, data, make_config("spectral_lstm"), settings("spectral_lstm"), steps=2)
 
 
+@pytest.mark.slow
 def test_changed_recordings_are_said_and_trained_on(recordings, tmp_path):
     model_config = make_config("wavenet", **PLAIN)
     given = settings("wavenet")
@@ -158,6 +160,7 @@ def test_changed_recordings_are_said_and_trained_on(recordings, tmp_path):
     assert run.load_state()[1]["step"] == 2
 
 
+@pytest.mark.slow
 def test_numbers_that_break_lead_back_and_then_to_an_end(recordings, tmp_path, monkeypatch):
     model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet")
@@ -179,6 +182,7 @@ def test_numbers_that_break_lead_back_and_then_to_an_end(recordings, tmp_path, m
     assert read_model(run.model_path)
 
 
+@pytest.mark.slow
 def test_too_little_memory_halves_the_batch(recordings, tmp_path, monkeypatch):
     model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet", batch=12)
