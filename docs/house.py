@@ -19,7 +19,7 @@ FLOORS: list[tuple[str, dict[str, str]]] = [
         {
             "train": "learn, save,\ngo on",
             "sampling": "prime,\ndraw",
-            "take": "choose,\ndraw again",
+            "guard": "choose,\ndraw again",
             "rendering": "play what\nis told",
             "duet": "compose,\nrender",
             "report": "listen,\nlook, choose",

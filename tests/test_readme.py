@@ -31,7 +31,7 @@ def test_modules_named_are_those_of_the_package():
     rows = re.findall(r"^\| (`.*?) \|", README.split("## How it is built")[1], re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     there = {p.stem for p in (ROOT / "wavegen").iterdir() if p.suffix == ".py" or p.is_dir()}
-    there -= {"__init__", "__main__", "__pycache__", "config", "errors", "backend", "framing"}
+    there -= {"__init__", "__main__", "__pycache__", "errors", "backend", "framing"}
     assert named == there
 
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from wavegen.config import nearest
 from wavegen.demo import DEMOS
 from wavegen.errors import CheckpointError, OutputError, UsageError, shown
 from wavegen.facts import check_resumed
+from wavegen.fields import nearest
 from wavegen.modelfile import (
     ModelFile,
     plain,

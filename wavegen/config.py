@@ -7,19 +7,13 @@ checks each value against hard bounds before anything is allocated.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from wavegen.errors import UsageError
-
-
-def bounded(default: Any, low: float, high: float, help: str, choices: tuple = ()) -> Any:
-    """Returns a dataclass field with a default, inclusive bounds and a help text with its unit."""
-    metadata = {"low": low, "high": high, "help": help, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
+from wavegen.fields import bounded, checked, nearest
 
 
 @dataclass(frozen=True)
@@ -257,12 +251,6 @@ DUET = "duet"  # not a family with weights of its own: one of each
 PARTS = {"composer": "spectral_lstm", "renderer": "wavenet"}
 
 
-def nearest(name: str, names: Any) -> str:
-    """Returns " (did you mean X?)" for the closest of names, or an empty string."""
-    close = difflib.get_close_matches(name, list(names), 1, 0.5)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
 def family_name(name: str) -> str:
     """Returns the full name of a family given its name or alias.
 
@@ -294,12 +282,7 @@ def build(kind: type, values: dict[str, Any]) -> Any:
         UsageError: an unknown name (the nearest known one is named), a wrong type, or a value
             outside its bounds.
     """
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for name, value in values.items():
-        if name not in fields:
-            raise UsageError(f"{name!r} is not a setting of {kind.__name__}{nearest(name, fields)}")
-        check(fields[name], value)
-    config = kind(**values)
+    config = checked(kind, values)
     if isinstance(config, WaveNetConfig):
         remembered = config.residual_channels * config.receptive_field
         if remembered > REMEMBERED:
@@ -339,17 +322,3 @@ def build_duet(values: dict[str, Any]) -> DuetConfig:
     if composer.head != "codes" or not renderer.condition_bands:
         raise UsageError("a duet is of an LSTM with codes and a WaveNet with condition_bands")
     return DuetConfig(composer, renderer)
-
-
-def check(field: dataclasses.Field, value: Any) -> None:
-    """Raises UsageError unless the value has the field's type and lies within its bounds."""
-    meta, wanted = field.metadata, type(field.default)
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if type(value) is not wanted:
-        raise UsageError(f"{field.name}={value!r} must be of type {wanted.__name__}")
-    if meta["choices"] and value not in meta["choices"]:
-        allowed = ", ".join(map(str, meta["choices"]))
-        raise UsageError(f"{field.name}={value!r} must be one of {allowed}")
-    if wanted in (int, float) and not meta["low"] <= value <= meta["high"]:
-        raise UsageError(f"{field.name}={value} must lie in {meta['low']:g} .. {meta['high']:g}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from wavegen.config import CONFIGS, PARTS, TrainSettings, build, build_duet, nearest
+from wavegen.config import CONFIGS, PARTS, TrainSettings, build, build_duet
 from wavegen.errors import UsageError
+from wavegen.fields import nearest
 
 # family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
 # first minute, `small` for a laptop CPU, `base` for a GPU; `fullband` is the whole audible range,

@@ -10,8 +10,9 @@ from typing import Any
 
 from wavegen import __version__
 from wavegen.cli.values import duration, factor, positive, seconds, seed_number, share, sustain
-from wavegen.config import CONFIGS, TrainSettings, nearest
+from wavegen.config import CONFIGS, TrainSettings
 from wavegen.errors import UsageError
+from wavegen.fields import nearest
 from wavegen.presets import PRESETS
 
 COMMANDS = {

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from wavegen.codec import codec_of
-from wavegen.config import EMBEDDING, Config, WaveNetConfig, family_of, nearest
+from wavegen.config import EMBEDDING, Config, WaveNetConfig, family_of
 from wavegen.errors import CheckpointError, UsageError, shown
+from wavegen.fields import nearest
 from wavegen.modelfile import ModelFile
 
 PRECISIONS = ("float32", "bfloat16", "int8")
