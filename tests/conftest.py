@@ -74,9 +74,20 @@ def in_ci(test):
     return test if JAX else SLOW(test)
 
 
+# Files that take longest, which begin first: two processes then end together.
+LONGEST = ["memory", "engines", "sine", "reference", "notebooks", "compiling"]
+
+
 def pytest_configure(config):
     global QUICK
     QUICK = "not slow" in config.option.markexpr
+    config.option.loadscopereorder = False  # else files of few tests, however long, come last
+
+
+def pytest_collection_modifyitems(items):
+    names = [f"test_{name}" for name in LONGEST]
+    place = {name: number for number, name in enumerate(names)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(names)))
 
 
 def examples(count):
