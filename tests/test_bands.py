@@ -140,6 +140,7 @@ def test_an_untrained_model_does_not_heed_conditions():
     assert np.array_equal(loud[..., :post], soft[..., :post])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_engines_agree_on_a_conditioned_model(conditioned, precision):
     frames, knots = make_frames(conditioned, time=1 + 3 * HOP), given_to(conditioned, 3)

@@ -320,6 +320,7 @@ def test_mistakes_get_one_line_and_a_code(place, capsys, arguments, code, words)
     assert len(lines) == 1
 
 
+@pytest.mark.slow
 def test_bad_recordings_are_named_and_skipped(place, capsys):
     (place / "recordings/page.wav").write_text("<!DOCTYPE html>")
     assert run("train", "--name", "a", "--steps", 1, *FAST) == 0

@@ -63,6 +63,7 @@ def test_one_frame_is_enough_to_know_a_level_and_silence_has_one():
     assert np.all(np.asarray(level) > 0)
 
 
+@pytest.mark.slow
 def test_louder_is_the_same_only_louder(model):
     """Codes, the LSTM and the frame drawn relative to the seed do not know the seed's level."""
     frames = make_frames(model, time=60)
@@ -194,6 +195,7 @@ def test_frames_lie_around_their_mean_as_the_density_says(model):
         assert share == pytest.approx(quantile, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noisiness", [0.0, 0.4, 1.5])
 def test_noisiness_makes_tones_waver_and_nothing_softer(model, noisiness):
     head = model.head

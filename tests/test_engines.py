@@ -166,6 +166,7 @@ def assert_near(found, wanted, share=1e-4):
 # -- sessions --------------------------------------------------------------------------------------
 
 
+@in_ci
 def test_drawing_is_step_and_draw_by_hand(model):
     """The compiled loop gives what stepping and drawing frame by frame gives."""
     frames = soft_frames(model, batch=1, time=12)
@@ -369,6 +370,7 @@ def test_tokens_are_the_references(fields):
         assert np.array_equal(*drawn), controls
 
 
+@in_ci
 @pytest.mark.parametrize("fields", EIGHT, ids=str)
 @pytest.mark.parametrize("order", [("reference", "numba"), ("numba", "reference")])
 def test_an_engine_takes_over_in_the_middle_of_a_phrase(fields, order):

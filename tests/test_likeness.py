@@ -93,6 +93,7 @@ def test_music_of_the_same_kind_is_clean(measured, seed):
     assert faults(tune(SECONDS, RATE, seed=seed), measured) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_it_is_clean_at_any_rate_and_in_stereo(rate, channels):
@@ -103,6 +104,7 @@ def test_it_is_clean_at_any_rate_and_in_stereo(rate, channels):
 STILL = {"flux", "onsets", "motion", "spread", "frozen"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fake", "expected"),
     [

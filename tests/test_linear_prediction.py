@@ -102,6 +102,7 @@ def test_tones_have_a_stable_predictor(order, frequencies):
     assert missed < 0.05 or order < 2 * len(frequencies)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lift", [pytest.param(0.0, marks=SLOW), -1e-6, pytest.param(-1e-2, marks=SLOW)]
 )
@@ -154,6 +155,7 @@ def test_nothing_is_predicted_before_a_hop_is_full():
 # -- what comes of it ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "order, hop, memory",
     [(ORDER, HOP, MEMORY), pytest.param(160, 64, 200.0, marks=SLOW)],

@@ -832,6 +832,7 @@ def test_a_level_is_where_the_cdf_reaches_the_uniform(lanes, levels):
         assert found.min() == 0 and found.max() == levels - 1
 
 
+@pytest.mark.slow
 @each_of(BOTH)
 def test_at_temperature_zero_the_likeliest_is_drawn(lanes):
     logits = some_logits(200, 33)
@@ -842,6 +843,7 @@ def test_at_temperature_zero_the_likeliest_is_drawn(lanes):
     assert np.array_equal(found, np.repeat(logits[:100].argmax(axis=1)[:, None], 3, 1))
 
 
+@pytest.mark.slow
 @each_of(BOTH)
 @pytest.mark.parametrize("top_p", [1e-6, 0.1, 0.5, 0.9, 0.99])
 def test_the_nucleus_is_the_models(lanes, top_p):
@@ -974,6 +976,7 @@ def test_components_are_the_models(lanes, count):
     np.testing.assert_allclose(found[:, 2 * count :], np.log(scales / own), rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 @each_of(BOTH)
 @pytest.mark.parametrize("count", COUNTS)
 def test_draws_are_the_models(lanes, count):

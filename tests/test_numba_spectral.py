@@ -58,6 +58,7 @@ def test_sessions_and_likelihoods_are_the_references(model):
     np.testing.assert_allclose(engine.log_prob(frames[0]), reference.log_prob(frames[0]), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("controls", [{}, {"temperature": 0.7, "top_p": 0.6, "noisiness": 0.5}])
 def test_frames_are_the_references(model, controls):
     """A few: what is drawn is heard, and a code that flips by rounding changes all that follows."""

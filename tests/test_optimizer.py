@@ -63,6 +63,7 @@ def test_layout_splits_the_vector_as_it_was_joined(model):
     assert len(layout.decay) == len(vector) and 0 < layout.decay.mean() < 1
 
 
+@pytest.mark.slow
 def test_training_step_lowers_the_loss(model):
     layout = optimizer.Layout(model)
     learner = optimizer.begin(layout)

@@ -28,6 +28,7 @@ def test_a_tone_stands_at_its_place_and_level(hertz, level_db):
     assert middle[np.abs(np.log2(hz / hertz)) > 1.5].max() < level_db - 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.001, 0.5, 30.0, 300.0])
 def test_any_length_fits_and_stays_in_time(seconds):
     sound = np.zeros((2, max(1, round(seconds * RATE))), "float32")

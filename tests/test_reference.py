@@ -90,6 +90,7 @@ def test_rings_turn_many_times_and_end_in_order(wavenet):
     assert_close(state, wanted)
 
 
+@pytest.mark.slow
 def test_what_was_drawn_is_likely_after_the_hand_over(wavenet):
     """Teacher-forced distributions say the same, whether the frames before were drawn or heard."""
     engine, frames = engine_of(wavenet), make_frames(wavenet, batch=2, time=10)
@@ -100,6 +101,7 @@ def test_what_was_drawn_is_likely_after_the_hand_over(wavenet):
     assert_close(found, whole[:, -5:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [1, 2])
 def test_a_ring_at_a_wrong_position_is_heard(wrong):
     model = make_model("wavenet")

@@ -125,6 +125,7 @@ def check_alone(page):
     assert policy.startswith("default-src 'none'; img-src data:; media-src data: blob:;")
 
 
+@pytest.mark.slow
 def test_a_runs_page_holds_what_came_of_it(place, capsys):
     assert run("sample", "seed.wav", "-t", "1", "-n", "2", "--seed", "7", "--no-report") == 0
     drawn = capsys.readouterr().out.split("\n")[:-1]

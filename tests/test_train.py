@@ -71,6 +71,7 @@ def test_resumed_is_uninterrupted_to_the_last_bit(family, fields, recordings, tm
         assert np.array_equal(one.tensors[name], two.tensors[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", SMALL)
 def test_training_learns_and_keeps_the_best(family, recordings, tmp_path):
     model_config = make_config(family, **(PLAIN if family == "wavenet" else {}))
