@@ -86,3 +86,15 @@ def test_a_page_of_theirs_is_not_written_into_the_package(seed, tmp_path, capsys
     assert page == Path("generated/demo-wavenet.html")
     assert b"<audio" in page.read_bytes()
     assert not list(demo.DEMOS["demo-wavenet"].parent.glob("*.html"))
+
+
+def test_a_model_beside_the_seed_has_its_folders_name(seed, tmp_path, capsys):
+    """A run's model, named from within its folder."""
+    folder = tmp_path / "quartet"
+    folder.mkdir()
+    shutil.copy(demo.DEMOS[demo.DEFAULT], folder / "model.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        asked = ("-m", "model.safetensors", "-t", "0.2", "--seed", "3", "-o", tmp_path / "out")
+        assert run("sample", seed, *asked) == 0
+    assert Path(capsys.readouterr().out.strip()).name == "seed-quartet-3-0.wav"

@@ -32,7 +32,8 @@ def name_of(
     arguments: argparse.Namespace,
 ) -> Path:
     """Returns the path of one result."""
-    model = file.path.parent.name if file.path.name == "model.safetensors" else file.path.stem
+    own = file.path.absolute()  # of a run, which gives its folder's name, though it be this one
+    model = own.parent.name if own.name == "model.safetensors" else own.stem
     fields = {
         "seed_name": seed.stem if seed else "silence",
         "model": model,
