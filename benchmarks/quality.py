@@ -160,14 +160,8 @@ def trained(options: argparse.Namespace, scratch: str) -> Iterator[tuple[Path, P
         for preset in options.presets:
             for minutes in options.minutes:
                 name = f"{folder.name}-{preset}-{minutes:g}"
-                command = [
-                    "train",
-                    str(part_of(folder, "train")),
-                    "--preset",
-                    preset,
-                    "--name",
-                    name,
-                ]
+                command = ["train", str(part_of(folder, "train"))]
+                command += ["--preset", preset, "--name", name]
                 command += ["--arch", options.arch]
                 command += ["--runs", scratch, "--for", f"{minutes:g}m", "--sample-seconds", "1"]
                 wavegen(*command)

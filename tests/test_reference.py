@@ -1,10 +1,9 @@
 import functools
 
-import conftest
 import keras
 import numpy as np
 import pytest
-from conftest import ONCE, SLOW, make_frames, make_model, shared_model, variants
+from conftest import ONCE, make_frames, make_model, shared_model, variants
 from contract import shapes
 
 from wavegen.engines.reference import Reference
@@ -12,7 +11,7 @@ from wavegen.errors import UsageError
 from wavegen.nest import map_nest
 from wavegen.streaming import Ring
 
-LENGTH = 24 if conftest.QUICK else 60  # of what is drawn: beyond every receptive field
+LENGTH = 60  # of what is drawn: beyond every receptive field
 
 
 # The quick suite has the other wavenet in test_engines.py.
@@ -118,7 +117,7 @@ def test_a_ring_at_a_wrong_position_is_heard(wrong):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["wavenet", pytest.param("spectral_lstm", marks=SLOW)])
+@pytest.mark.parametrize("family", ["wavenet", "spectral_lstm"])
 def test_rows_together_are_the_same_sound(family):
     model = make_model(family, **({"predictor_order": 0} if family == "wavenet" else {}))
     apart, together = Reference(model), Reference(model, together=True)

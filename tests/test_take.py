@@ -66,15 +66,9 @@ class Plain:
         return np.swapaxes(frames, 1, 2), state
 
 
-def sampler(engine):
-    config = SimpleNamespace(
-        sample_rate=RATE,
-        noise_shape=(1,),
-        normals=slice(0),
-        level_is_held=True,
-        tried={},
-        enough=0.0,
-    )
+def sampler(engine, level_is_held=True):
+    config = SimpleNamespace(sample_rate=RATE, level_is_held=level_is_held, tried={}, enough=0.0)
+    config.noise_shape, config.normals = (1,), slice(0)
     return SimpleNamespace(config=config, codec=Plain(), engine=engine)
 
 
@@ -324,15 +318,7 @@ def test_moments_of_a_stereo_sound_know_its_width():
 
 def test_a_spectral_model_draws_a_moment_at_a_time():
     """Nothing leads its temperature within a moment, and each call of its engine costs."""
-    config = SimpleNamespace(
-        sample_rate=RATE,
-        noise_shape=(1,),
-        normals=slice(0),
-        level_is_held=False,
-        tried={},
-        enough=0.0,
-    )
-    begun = SimpleNamespace(config=config, codec=Plain(), engine=Wanderer(0.0))
+    begun = sampler(Wanderer(0.0), level_is_held=False)
     sound = 0.01 * np.ones((1, 2 * RATE), "float32")
     heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0, sound)
     taken = Take(begun, heard, range(1), 5, {"temperature": 1.0}, held=True)

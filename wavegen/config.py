@@ -272,15 +272,10 @@ def family_of(model_config: Config) -> str:
 
 
 def build(kind: type, values: dict[str, Any]) -> Any:
-    """Returns `kind(**values)` after checking names, types, choices and bounds of every field.
-
-    Args:
-        kind: a dataclass whose fields were made by `bounded`.
-        values: field name to value; fields left out keep their defaults.
+    """Returns `kind(**values)` after checking every field (`fields.checked`), and some together.
 
     Raises:
-        UsageError: an unknown name (the nearest known one is named), a wrong type, or a value
-            outside its bounds.
+        UsageError: what `checked` refuses, or values that do not go together.
     """
     config = checked(kind, values)
     if isinstance(config, WaveNetConfig):

@@ -178,11 +178,17 @@ def broadcast(builder: Any, kind: ir.VectorType, scalar: Any) -> Any:
     return builder.shuffle_vector(one, undefined, mask)
 
 
+def begin_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    """Emits where a one-dimensional array begins; a pointer says it itself."""
+    if isinstance(kind, types.CPointer):
+        return array
+    return context.make_array(kind)(context, builder, array).data
+
+
 def place(context: Any, builder: Any, kind: Any, array: Any, index: Any, to: Any) -> Any:
-    """Emits the address of an element of a one-dimensional array, or of where a pointer points."""
-    bare = isinstance(kind, types.CPointer)
-    data = array if bare else context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
+    """Emits the address of an element of a one-dimensional array, as a pointer to `to`."""
+    begin = begin_of(context, builder, kind, array)
+    return builder.bitcast(builder.gep(begin, [index]), to.as_pointer())
 
 
 def fetch(builder: Any, pointer: Any) -> Any:

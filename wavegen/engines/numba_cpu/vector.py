@@ -17,6 +17,7 @@ from wavegen.engines.numba_cpu.lanes import (
     F32,
     I32,
     Vec,
+    begin_of,
     broadcast,
     constant,
     fetch,
@@ -42,7 +43,7 @@ def pointer(typingctx: Any, array: Any) -> Any:
     """Returns where a flat array begins."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return begin_of(context, builder, signature.args[0], arguments[0])
 
     return types.CPointer(array.dtype)(array), code
 
@@ -65,9 +66,7 @@ def pointers(typingctx: Any, arrays: Any) -> Any:
         values = []
         for at, kind in enumerate(signature.args[0]):
             value = builder.extract_value(arguments[0], at)
-            if bare(kind):
-                value = context.make_array(kind)(context, builder, value).data
-            values.append(value)
+            values.append(begin_of(context, builder, kind, value) if bare(kind) else value)
         return context.make_tuple(builder, signature.return_type, values)
 
     return found(arrays), code

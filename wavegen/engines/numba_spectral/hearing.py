@@ -77,9 +77,9 @@ def code_of(lanes, shape, weights, scratch, s, power, at, past, past_at):
     for b in range(shape.bands):
         x = splat(lanes, scratch.relative[base + b])
         for v in range(0, choices, width):
-            apart = load(lanes, scratch.scores, row + v)
-            apart = fma(x, load(lanes, weights.book, b * choices + v), apart)
-            store(scratch.scores, row + v, apart)
+            score = load(lanes, scratch.scores, row + v)
+            score = fma(x, load(lanes, weights.book, b * choices + v), score)
+            store(scratch.scores, row + v, score)
     nearest = 0
     for k in range(1, shape.codes):
         if scratch.scores[row + k] < scratch.scores[row + nearest]:
