@@ -187,7 +187,7 @@ def test_long_filters_survive_pure_tones():
 
 @pytest.mark.parametrize(
     "order, hop, memory",
-    [(ORDER, HOP, MEMORY), pytest.param(512, 256, 1200.0, marks=SLOW)],
+    [(ORDER, HOP, MEMORY), (512, 256, 1200.0)],
 )
 def test_silence_has_taps_of_zero(order, hop, memory):
     predictor = following(order, hop, memory)
