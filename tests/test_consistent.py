@@ -13,7 +13,9 @@ SMALL = dict(sample_rate=8000, n_fft=64, hop_length=32, codes=8, bands=12)
 
 
 def chance(config, start, count, seed=3):
-    return np.stack([uniforms(seed, row, start, count, config.noise_shape) for row in range(4)])
+    return np.stack(
+        [uniforms(seed, row, start, count, consistent.shape(config)) for row in range(4)]
+    )
 
 
 def drawn(noise, config):
@@ -30,18 +32,18 @@ def test_normal_by_itself_and_white_noise_together(channels, n_fft):
     fields = SMALL | dict(channels=channels, n_fft=n_fft, hop_length=n_fft // 2)
     config = build(SpectralLSTMConfig, fields)
     codec, size, pairs = codec_of(config), channels * n_fft // 2, config.normals
-    own = chance(config, 0, 400)
-    before, last = chance(config, 1 << 39, 1)[:, 0], chance(config, 399, 1)[:, 0]
-    found = consistent.white(own, before, last, pairs, codec, np.full(4, 5))
-    assert found.dtype == np.float32
-    others = np.ones(found.shape[2], bool)
-    others[pairs] = False
-    assert np.array_equal(found[:, :, others], own[:, :, others])
+    own = chance(config, 0, 401)
+    found = consistent.white(own, own, config, codec, np.full(4, 5))
+    assert found.dtype == np.float32 and found.shape == (4, 400, *config.noise_shape)
+    assert np.array_equal(found[:, :, : pairs.start], own[:, 1:, : pairs.start])
+    rest = found.shape[2] - pairs.stop
+    assert np.array_equal(found[:, :, pairs.stop :], own[:, 1:, own.shape[2] - rest :])
     for coefficient in (1, 2, size // 2, size):  # one of every other frame: they do not overlap
         for half in range(2):
             assert kstest(found[:, ::2, coefficient, half].ravel(), "norm").pvalue > 1e-4
-    apart = own.copy()
-    apart[:, :, pairs] = normals(own[:, :, pairs])
+    apart = found.copy()
+    several = np.random.default_rng(0).random((*found.shape[:2], size, 2), np.float32)
+    apart[:, :, pairs] = normals(several)
 
     def power(noise):
         frames = drawn(noise, config)
@@ -58,10 +60,8 @@ def test_blocks_of_other_chances_agree_where_they_meet():
     codec, noise = codec_of(config), []
     for block in range(40):  # of 5 frames, each by another chance
         at = 5 * block
-        own = chance(config, at + (block << 40), 5)
-        before = chance(config, at - 1 if at else 1 << 39, 1)[:, 0]
-        last = chance(config, at + 4, 1)[:, 0]
-        noise.append(consistent.white(own, before, last, config.normals, codec, np.full(4, at)))
+        own, shared = chance(config, at + (block << 40), 6), chance(config, at, 6)
+        noise.append(consistent.white(own, shared, config, codec, np.full(4, at)))
     frames = drawn(np.concatenate(noise, axis=1), config)
     sound, _ = codec.decode_step(frames, codec.decode_initial((4,)))
     # A frame spans two hops, and a hop is whole when the next frame has come.

@@ -40,7 +40,9 @@ def normals(uniforms: np.ndarray) -> np.ndarray:
 
     By Box and Muller 1958, "A note on the generation of random normal deviates".
     """
-    radius = np.sqrt(np.float32(-2.0) * np.log1p(-uniforms[..., 0]))
+    radius = np.log(np.float32(1.0) - uniforms[..., 0])  # the difference is exact
+    radius *= np.float32(-2.0)
+    np.sqrt(radius, out=radius)
     angle = np.float32(2.0 * np.pi) * uniforms[..., 1]
     found = np.empty(uniforms.shape, np.float32)
     np.multiply(radius, np.cos(angle), out=found[..., 0])

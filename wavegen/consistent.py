@@ -22,37 +22,51 @@ def applies(config: Any) -> bool:
     return getattr(config, "head", "") == "codes" and config.n_fft == 2 * config.hop_length
 
 
+def shape(config: Any) -> tuple[int, int]:
+    """Returns how many uniforms a frame of such a model takes, `(pairs, 2)`.
+
+    Each hop of white noise is in two frames, so half of `config.noise_shape` is enough for it.
+    """
+    pairs, size = config.normals, config.channels * config.hop_length
+    return config.noise_shape[0] - (pairs.stop - pairs.start) + (size + 1) // 2, 2
+
+
 def white(
-    chance: np.ndarray, before: np.ndarray, last: np.ndarray, pairs: slice, codec: Any, frame: Any
+    chance: np.ndarray, shared: np.ndarray, config: Any, codec: Any, frame: Any
 ) -> np.ndarray:
-    """Returns chance whose pairs of coefficients are the normals of white noise.
+    """Returns chance `(rows, frames, *config.noise_shape)` whose normals are of white noise.
 
     Args:
-        chance: uniforms `(rows, frames, *config.noise_shape)` of a model with codes.
-        before: `(rows, *noise_shape)`, of the frame before them.
-        last: of the same shape, for what the last of the frames shares with the one after it; so
-            whichever of several chances a take goes on with, its frames agree.
-        pairs: which are of coefficients; the others stay uniform.
+        chance: uniforms `(rows, 1 + frames, *shape(config))` of a model with codes, the first of
+            the frame before.
+        shared: of the same shape, for the hops that the frames before and after share with these;
+            so whichever of several chances a take goes on with, its frames agree.
+        config: of the model.
         codec: the model's STFT, whose frames overlap by half.
         frame: `(rows,)`, number of the first frame, by the decoder that will hear them.
     """
-    rows, count = chance.shape[:2]
-    channels, hop = codec.channels, codec.hop_length
+    rows, count = len(chance), chance.shape[1] - 1
+    channels, hop, pairs = codec.channels, codec.hop_length, config.normals
     size = channels * hop  # numbers that a hop takes: as many as a frame has pairs
-    half = slice(pairs.start, pairs.start + (size + 1) // 2)
-    hops = np.concatenate([before[:, None, half], chance[:, :-1, half], last[:, None, half]], 1)
+    own = slice(pairs.start, pairs.start + (size + 1) // 2)
+    hops = chance[:, :, own].copy()
+    hops[:, 0], hops[:, -1] = shared[:, 0, own], shared[:, -1, own]
     sound = normals(hops).reshape(rows, count + 1, -1)[..., :size]
     sound = sound.reshape(rows, count + 1, channels, hop)
-    frames = np.concatenate([sound[:, :-1], sound[:, 1:]], axis=-1)  # (rows, frames, channels, fft)
-    spectrum = scipy.fft.rfft(frames * codec.window.astype(np.float32), norm="ortho")
-    spectrum *= np.float32(2.0)  # of real and imaginary part the mean square is 1
+    frames = np.empty((rows, count, channels, 2 * hop), np.float32)
+    window = codec.window.astype(np.float32) * np.float32(2.0)
+    # The factor 2: of real and imaginary part the mean square is to be 1.
+    np.multiply(sound[:, :-1], window[:hop], out=frames[..., :hop])
+    np.multiply(sound[:, 1:], window[hop:], out=frames[..., hop:])
+    spectrum = scipy.fft.rfft(frames, norm="ortho", overwrite_x=True)
     # What stands for the highest frequency is the imaginary part of the lowest, both of half power.
     both = spectrum[..., 0].real + 1j * spectrum[..., hop].real
     spectrum[..., 0] = np.float32(0.5**0.5) * both
-    spectrum = spectrum[..., :hop]
     odd = (np.asarray(frame)[:, None] + np.arange(count)) % 2  # every other frame turns odd lines
-    spectrum[..., 1::2] *= (1 - 2 * odd)[..., None, None].astype(np.float32)
-    found = chance.copy()
-    drawn = np.ascontiguousarray(spectrum).view(np.float32)
-    found[:, :, pairs] = drawn.reshape(rows, count, size, 2)
+    found = np.empty((rows, count, *config.noise_shape), np.float32)
+    found[:, :, : pairs.start] = chance[:, 1:, : pairs.start]
+    found[:, :, pairs.stop :] = chance[:, 1:, own.stop :]
+    drawn = found[:, :, pairs].view(np.complex64).reshape(rows, count, channels, hop)
+    drawn[...] = spectrum[..., :hop]
+    drawn[..., 1::2] *= (1 - 2 * odd)[..., None, None].astype(np.float32)
     return found

@@ -186,18 +186,22 @@ class STFT:
         count = frames.shape[-2]
         frames = unlabelled(frames, self.channels)
         frames = frames.reshape(*frames.shape[:-1], self.channels, 2, self.n_fft // 2)
-        done = count * self.hop_length
-        total = np.zeros((*frames.shape[:-4], self.channels, done + self.delay_samples))
-        total[..., : self.delay_samples] = state.overlap
+        hop, pieces = self.hop_length, -(-self.n_fft // self.hop_length)
+        total = np.empty((*frames.shape[:-4], self.channels, count + pieces - 1, hop))
+        flat = total.reshape(*total.shape[:-2], -1)
+        flat[..., : self.delay_samples] = state.overlap
+        flat[..., self.delay_samples :] = 0.0
         for first, last in self._blocks(frames):
             parts = self._synthesise(frames[..., first:last, :, :, :], state.frame + first)
-            for index in range(first, last):  # oldest first, so blocks add up as the whole does
-                start = index * self.hop_length
-                total[..., start : start + self.n_fft] += parts[..., index - first, :]
+            for piece in reversed(range(pieces)):  # oldest first, as the whole adds them up
+                own = parts[..., piece * hop : (piece + 1) * hop]
+                total[..., first + piece : last + piece, : own.shape[-1]] += own
+        done = count * hop
         following = DecodeState(
-            total[..., done:].copy(), self._counter(frames.shape[:-4], state.frame + count)
+            flat[..., done : done + self.delay_samples].copy(),
+            self._counter(frames.shape[:-4], state.frame + count),
         )
-        return self._turn(total[..., :done]).astype(np.float32), following
+        return self._turn(flat[..., :done]).astype(np.float32), following
 
     def encode(self, signal: np.ndarray) -> np.ndarray:
         """Returns the frames of a whole signal, followed by silence until every sample is covered.

@@ -23,8 +23,8 @@ BLOCK_SECONDS = 0.02  # drawn at one temperature
 # the temperature gives way for each dB beyond.
 HOLDS = ((0.15, 6.0, np.inf, 0.02), (1.5, 3.0, 3.0, 0.01))
 SILENT_DB = -80.0  # a softer seed has no level to keep to
+AT_ONCE = 4  # blocks drawn in one go where nobody decides between them
 LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
-BEGINNING = 1 << 39  # position of the chance before the first, beyond any take's end
 
 
 Shares = dict[str, np.ndarray] | None  # of a control, by its name, one a row
@@ -82,7 +82,9 @@ class Take:
             settings: all controls of the family.
             held: whether to hold the seed's level.
         """
-        self.sampler, self.rows, self.rng_seed, self.settings = sampler, rows, rng_seed, settings
+        self.sampler, self.rows, self.rng_seed = sampler, rows, rng_seed
+        each = {name: np.broadcast_to(value, len(rows)) for name, value in settings.items()}
+        self.settings: dict[str, np.ndarray] = each
         config = sampler.config
         self.rate, self.hop = config.sample_rate, sampler.codec.frame_samples
         # Where the level is not held there is nothing to decide within a moment.
@@ -157,52 +159,48 @@ class Take:
         variations = [self.rows[row] for row in rows]
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
         share = np.array([-np.expm1(-self.seconds / seconds) for seconds, *_ in HOLDS])
-        for _ in range(blocks):
-            noise = self.chance(variations, attempts, position, decoding)
+        by_level = self.sampler.config.level_is_held
+        at_once = 1 if by_level else blocks  # in one go where the level has no say
+        for _ in range(blocks // at_once):
+            noise = self.chance(variations, attempts, position, at_once * self.block, decoding)
             frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
             found.append(signal)
-            heard = np.mean(np.square(signal, dtype=np.float64), axis=(1, 2))[:, None]
-            power = power + share * (heard - power)
-            position += self.block
+            for part in np.split(signal, at_once, axis=-1):
+                heard = np.mean(np.square(part, dtype=np.float64), axis=(1, 2))[:, None]
+                power = power + share * (heard - power)
+            position += at_once * self.block
         after = place._replace(decoding=decoding, power=power, position=position)
         return np.concatenate(found, axis=-1), after
 
     def chance(
-        self, variations: list[int], attempts: list[int], position: int, decoding: Any
+        self, variations: list[int], attempts: list[int], position: int, frames: int, decoding: Any
     ) -> np.ndarray:
-        """Returns uniforms and normals `(rows, frames, *noise_shape)` of the next block."""
-        config, frames = self.sampler.config, self.block
+        """Returns uniforms and normals `(rows, frames, *noise_shape)` of the next frames."""
+        config = self.sampler.config
+        overlap = consistent.applies(config)
+        shape = consistent.shape(config) if overlap else config.noise_shape
 
-        def drawn(variation: int, start: int, count: int) -> np.ndarray:
-            return uniforms(self.rng_seed, variation, start, count, config.noise_shape)
+        def drawn(variation: int, number: int) -> np.ndarray:
+            start = position + (number << 40)  # other chances lie far beyond any take's end
+            return uniforms(self.rng_seed, variation, start, frames + overlap, shape)
 
-        # Other chances lie far beyond any take's end.
-        starts = [position + (number << 40) for number in attempts]
-        rows = zip(variations, starts, strict=True)
-        own = np.stack([drawn(variation, start, frames) for variation, start in rows])
+        common = {variation: drawn(variation, 0) for variation in set(variations)}
+        ways = zip(variations, attempts, strict=True)
+        own = np.stack([drawn(v, number) if number else common[v] for v, number in ways])
+        if overlap:
+            shared = np.stack([common[v] for v in variations])
+            return consistent.white(own, shared, config, self.sampler.codec, decoding.frame)
         pairs = config.normals
-        if not consistent.applies(config):
-            if pairs.stop:
-                own[:, :, pairs] = normals(own[:, :, pairs])
-            return own
-
-        def shared(at: int) -> np.ndarray:  # by all candidates of a variation
-            each = {v: drawn(v, at, 1)[0] for v in set(variations)}
-            return np.stack([each[v] for v in variations])
-
-        before = shared(position - 1 if position else BEGINNING)
-        last = shared(position + frames - 1)
-        return consistent.white(own, before, last, pairs, self.sampler.codec, decoding.frame)
+        if pairs.stop:
+            own[:, :, pairs] = normals(own[:, :, pairs])
+        return own
 
     def controls(
         self, rows: list[int], power: np.ndarray, nudge: float, shares: Shares = None
     ) -> dict[str, Any]:
         """Returns the controls of some rows for the next block; arguments are `go_on`'s."""
-        given = {
-            name: np.broadcast_to(value, len(self.rows))[rows]
-            for name, value in self.settings.items()
-        }
+        given = {name: value[rows] for name, value in self.settings.items()}
         for name, column in (shares or {}).items():
             given[name] = given[name] * column
         factor = np.full(len(rows), 1.0 + nudge)
@@ -221,9 +219,10 @@ class Take:
         return 10 * np.log10(power + 1e-12) - self.level_db
 
     def plain(self, blocks: int) -> Iterator[np.ndarray]:
-        """Yields block after block, neither chosen nor watched."""
+        """Yields block after block, the first by itself; they are neither chosen nor watched."""
         place, rows = self.start, list(range(len(self.rows)))
         voices = self.sampler.engine.open(place.session)
-        for _ in range(blocks):
-            signal, place = self.go_on(voices, place, 1, rows)
+        for start in (*range(min(blocks, 1)), *range(1, blocks, AT_ONCE)):
+            size = min(AT_ONCE, blocks - start) if start else 1
+            signal, place = self.go_on(voices, place, size, rows)
             yield signal

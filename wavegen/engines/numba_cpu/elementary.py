@@ -80,9 +80,3 @@ def sigmoid(lanes, x):
     one = splat(lanes, 1.0)
     x = smaller(greater(x, splat(lanes, -40.0)), splat(lanes, 40.0))
     return one / (one + exp(lanes, x * splat(lanes, -1.0)))
-
-
-@inlined
-def rsqrt(lanes, x):
-    """Returns 1 / sqrt(x) of positive normal numbers."""
-    return exp(lanes, log(lanes, x) * splat(lanes, -0.5))

@@ -20,11 +20,13 @@ from wavegen.engines.numba_cpu.lanes import (
     begin_of,
     broadcast,
     constant,
+    emit,
     fetch,
     floats,
     fused,
     keep,
     place,
+    suffix,
 )
 
 
@@ -155,6 +157,17 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
         return fused(builder, a.lanes, *arguments)
 
     return a(a, b, c), code
+
+
+@intrinsic
+def sqrt(typingctx: Any, a: Any) -> Any:
+    """Returns the square root."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        return emit(builder, f"llvm.sqrt.{suffix(kind)}", kind, *arguments)
+
+    return a(a), code
 
 
 def elementwise(name: str, instruction: Any) -> Any:

@@ -12,8 +12,17 @@ import math
 import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import apart, inlined
-from wavegen.engines.numba_cpu.elementary import log, rsqrt
-from wavegen.engines.numba_cpu.vector import fma, greater, load, smaller, splat, store, width_of
+from wavegen.engines.numba_cpu.elementary import log
+from wavegen.engines.numba_cpu.vector import (
+    fma,
+    greater,
+    load,
+    smaller,
+    splat,
+    sqrt,
+    store,
+    width_of,
+)
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
 STEADY = 0.95
@@ -21,36 +30,44 @@ LOG10 = 1 / math.log(10)
 
 
 @inlined
-def powers(shape, weights, frame, at, out, to):
+def powers(lanes, shape, weights, scratch, frame, at, out, to):
     """Writes the mean power of the coefficients of every band of a frame."""
-    for b in range(shape.bands):
+    for v in range(0, shape.bins, width_of(lanes)):
+        re, im = load(lanes, frame, at + v), load(lanes, frame, at + shape.bins + v)
+        store(scratch.spare, v, fma(re, re, im * im))
+    for c in range(shape.channels):
+        first, start = c * shape.half, to + c * shape.own_bands
+        for b in range(shape.own_bands):
+            power = np.float32(0)
+            for k in range(first + weights.edges[b], first + weights.edges[b + 1]):
+                power += scratch.spare[k]
+            out[start + b] = power * weights.share[b]
+    for b in range(shape.channels * shape.own_bands, shape.bands):
         out[to + b] = np.float32(0)
-    for k in range(shape.channels * shape.half):
-        re, im = frame[at + k], frame[at + shape.bins + k]
-        out[to + weights.band[k]] += re * re + im * im
-    for b in range(shape.bands):
-        out[to + b] *= weights.share[b]
 
 
 @inlined
-def levels(shape, weights, state, scratch, s):
+def levels(lanes, shape, weights, state, scratch, s):
     """Writes the level of late: smoothed, not too far below its strongest band, not too loud."""
     over = np.float32(1) / (state.weight[s] + np.float32(NOTHING))
-    at, top = s * shape.bands, np.float32(0)
+    at, top, room, own = s * shape.bands, np.float32(0), scratch.spare, shape.own_bands
+    for b in range(shape.channels * own):
+        room[b] = (state.late[at + b] + np.float32(LEAST * NOTHING)) * over
+    smoothed = shape.bins + width_of(lanes)
     for c in range(shape.channels):
-        start = at + c * shape.own_bands
-        for b in range(shape.own_bands):
-            scratch.level[start + b] = np.float32(0)
-        for a in range(shape.own_bands):
-            mean = (state.late[start + a] + np.float32(LEAST * NOTHING)) * over
-            for b in range(shape.own_bands):
-                scratch.level[start + b] += mean * weights.smooth[a * shape.own_bands + b]
-        for b in range(shape.own_bands):
-            top = greater(top, scratch.level[start + b])
+        first = c * own
+        for v in range(0, own, width_of(lanes)):  # beyond its end comes the next channel, or room
+            power = splat(lanes, 0.0)
+            for a in range(own):
+                mean = splat(lanes, room[first + a])
+                power = fma(mean, load(lanes, weights.smooth, a * own + v), power)
+            store(room, smoothed + first + v, power)
+    for b in range(shape.channels * own):
+        top = greater(top, room[smoothed + b])
     floor = greater(top * np.float32(RANGE), np.float32(LEAST))
     most = np.float32(0.5) * shape.half
-    for b in range(shape.channels * shape.own_bands):
-        power = smaller(greater(scratch.level[at + b], floor), most)
+    for b in range(shape.channels * own):
+        power = smaller(greater(room[smoothed + b], floor), most)
         scratch.level[at + b] = np.float32(math.sqrt(power))
 
 
@@ -88,11 +105,19 @@ def code_of(lanes, shape, weights, scratch, s, power, at, past, past_at):
 
 
 @inlined
-def by_coefficient(shape, weights, bands, at, k):
-    """Returns the value of a coefficient between the centres of its bands."""
-    low = at + weights.below[k]
-    high = low + (1 if shape.own_bands > 1 else 0)
-    return bands[low] + weights.between[k] * (bands[high] - bands[low])
+def by_coefficient(lanes, shape, weights, bands, at, out, to):
+    """Writes the values of all coefficients between the centres of their bands.
+
+    A vector may reach beyond its pair of bands: what comes there is written after it, or is room.
+    """
+    next_ = 1 if shape.own_bands > 1 else 0
+    for c in range(shape.channels):
+        first, low = to + c * shape.half, at + c * shape.own_bands
+        for b in range(shape.own_bands - next_):  # above the last centre the last pair goes on
+            value = splat(lanes, bands[low + b])
+            more = splat(lanes, bands[low + b + next_]) - value
+            for v in range(weights.starts[b], weights.starts[b + 1], width_of(lanes)):
+                store(out, first + v, fma(load(lanes, weights.between, v), more, value))
 
 
 @inlined
@@ -138,7 +163,7 @@ def turn_on(lanes, shape, state, scratch, s, frame, now):
             old = load(lanes, state.angle, last + bins + i)
             im = fma(old - im, splat(lanes, STEADY), im)
             store(scratch.angles, last + bins + i, im)
-            over = rsqrt(lanes, fma(re, re, im * im) + splat(lanes, 1e-20))
+            over = splat(lanes, 1.0) / sqrt(fma(re, re, im * im) + splat(lanes, 1e-20))
             re, im = re * over, im * over
             a = load(lanes, scratch.turned, last + i)
             b = load(lanes, scratch.turned, last + bins + i)
@@ -149,15 +174,15 @@ def turn_on(lanes, shape, state, scratch, s, frame, now):
             store(scratch.around, here + i, fma(sides, quarter, load(lanes, neighbours, at) * part))
 
 
-@inlined
-def hear(lanes, shape, weights, state, scratch, streams, frames, labels, t, pole):
-    """Hears frame t of each stream, `Rows` of parts; `labels` then say what code it has."""
+@apart
+def hear(lanes, shape, weights, state, scratch, streams, frames, time, labels, t, pole):
+    """Hears frame t of each stream; `labels` then say what code it has."""
     bins, bands = shape.bins, shape.bands
     for s in range(streams):
-        now, base = frames.at + s * frames.step, s * bands
+        now, base = (s * (time + 1) + t) * 2 * bins, s * bands
         for b in range(bands):
             scratch.past[base + b] = scratch.power[base + b]
-        powers(shape, weights, frames.array, now, scratch.power, base)
+        powers(lanes, shape, weights, scratch, frames, now, scratch.power, base)
         if labels[s, t] < 0:
             labels[s, t] = code_of(
                 lanes, shape, weights, scratch, s, scratch.power, base, scratch.past, base
@@ -166,10 +191,9 @@ def hear(lanes, shape, weights, state, scratch, streams, frames, labels, t, pole
         for b in range(bands):
             state.late[base + b] = pole * state.late[base + b] + fresh * scratch.power[base + b]
         state.weight[s] = pole * state.weight[s] + fresh
-        levels(shape, weights, state, scratch, s)
-        for k in range(shape.channels * shape.half):
-            scratch.unit[s * bins + k] = by_coefficient(shape, weights, scratch.level, base, k)
-        turn_on(lanes, shape, state, scratch, s, frames.array, now)
+        levels(lanes, shape, weights, state, scratch, s)
+        by_coefficient(lanes, shape, weights, scratch.level, base, scratch.unit, s * bins)
+        turn_on(lanes, shape, state, scratch, s, frames, now)
         for k in range(2 * bins):
-            state.last[s * 2 * bins + k] = frames.array[now + k]
+            state.last[s * 2 * bins + k] = frames[now + k]
             state.angle[s * 2 * bins + k] = scratch.angles[s * 2 * bins + k]

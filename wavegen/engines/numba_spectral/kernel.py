@@ -1,15 +1,18 @@
-"""One step of a spectral LSTM for several streams at once: hear a frame, weigh the next, draw it.
+"""A spectral LSTM for several streams at once: hear a frame, weigh the next code, draw its frame.
 
-Compiled once per machine and kept.
+What happens next hangs on codes alone. So all codes of a call are drawn before its first frame: the
+weights that draw codes, and then those that render them, each stay in the processor's second-level
+cache, where both together find no room. Compiled once per machine and kept.
 """
 
 # The functions of this module are compiled by Numba, which reads types off the arguments.
 
 from __future__ import annotations
 
+import numpy as np
+
 from wavegen.engines.numba_cpu.compiling import kept
-from wavegen.engines.numba_cpu.product import Rows
-from wavegen.engines.numba_cpu.sessions import JUDGE, LISTEN
+from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, LISTEN
 from wavegen.engines.numba_cpu.vector import pointer, pointers
 from wavegen.engines.numba_spectral.hearing import code_of, hear, levels, powers
 from wavegen.engines.numba_spectral.rendering import bring, expect, judged, waver
@@ -44,18 +47,19 @@ def run(
     frames, noise, swings = pointer(frames), pointer(noise), pointer(swings)
     weights, state, scratch = pointers(weights), pointers(state), pointers(scratch)
     for s in range(streams):  # what the frame heard last leaves: its bands, and the level
-        powers(shape, weights, state.last, s * size, scratch.power, s * shape.bands)
-        levels(shape, weights, state, scratch, s)
+        powers(lanes, shape, weights, scratch, state.last, s * size, scratch.power, s * shape.bands)
+        levels(lanes, shape, weights, state, scratch, s)
+    at, s_at, b_at = np.int64(0), np.int64(0), 0
     for t in range(time):
-        now = Rows(frames, t * size, (time + 1) * size)
-        hear(lanes, shape, weights, state, scratch, streams, now, labels, t, pole)
+        if mode != DRAW or t == 0:
+            hear(lanes, shape, weights, state, scratch, streams, frames, time, labels, t, pole)
         at, s_at, b_at = remember(lanes, shape, weights, state, scratch, streams, labels, t)
         if mode == LISTEN:
             continue
         for s in range(streams):
             if mode == JUDGE and labels[s, t + 1] < 0:
                 after, bands = s * (time + 1) * size + (t + 1) * size, s * shape.bands
-                powers(shape, weights, frames, after, scratch.heard, 2 * bands)
+                powers(lanes, shape, weights, scratch, frames, after, scratch.heard, 2 * bands)
                 labels[s, t + 1] = code_of(
                     lanes, shape, weights, scratch, s, scratch.heard, 2 * bands,
                     scratch.power, bands,
@@ -66,16 +70,20 @@ def run(
                 nats[s, t] = likelihood(shape, scratch, s, labels[s, t + 1])
             else:
                 uniform, temperature, top_p = chance[s, t], controls[s, 0], controls[s, 1]
-                labels[s, t + 1] = pick(shape, scratch, s, uniform, temperature, top_p)
+                labels[s, t + 1] = pick(lanes, shape, scratch, s, uniform, temperature, top_p)
+        if mode == JUDGE:
+            expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at)
+            for s in range(streams):
+                after = s * (time + 1) * size + (t + 1) * size
+                nats[s, t] += judged(shape, scratch, s, frames, after)
+    if mode != DRAW:
+        return
+    for t in range(time):
+        if t:
+            hear(lanes, shape, weights, state, scratch, streams, frames, time, labels, t, pole)
         expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at)
         for s in range(streams):
             after = s * (time + 1) * size + (t + 1) * size
-            if mode == JUDGE:
-                nats[s, t] += judged(shape, scratch, s, frames, after)
-            else:
-                far = s * time * size + t * size
-                waver(lanes, shape, scratch, s, controls[s, 2], noise, far, frames, after)
-                away = (s * time + t) * shape.bands
-                bring(
-                    lanes, shape, weights, scratch, s, controls[s, 2], swings, away, frames, after
-                )
+            far, away = s * time * size + t * size, (s * time + t) * shape.bands
+            waver(lanes, shape, scratch, s, controls[s, 2], noise, far, frames, after)
+            bring(lanes, shape, weights, scratch, s, controls[s, 2], swings, away, frames, after)

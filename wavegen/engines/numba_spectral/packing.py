@@ -65,11 +65,12 @@ class Weights(NamedTuple):
         squares: float32 (choices,), of the codes' spectra.
         kinds: float32 (codes, bands), logarithm of their power.
         template: float32 (codes, bins), logarithm of the RMS of each coefficient.
-        band: int64 (bins,), which band each coefficient is in.
-        below: int64 (bins,), the band whose centre is at or below it.
-        between: float32 (bins,), how far it is on the way to the next centre, 0 .. 1.
-        share: float32 (bands,), one over the coefficients of a band.
-        smooth: float32 (own_bands, own_bands), of the spectrum of late.
+        edges: int64 (own_bands + 1,), first coefficient of each band of a channel, and their end.
+        starts: int64 (own_bands + 1,), likewise of the coefficients between the centre of a band
+            and that of the next; those below the first centre count to it.
+        between: float32 (half + width,), how far a coefficient is on its way between them, 0 .. 1.
+        share: float32 (own_bands,), one over the coefficients of a band.
+        smooth: float32 (own_bands, own_bands), of the spectrum of late, and a vector of room.
     """
 
     matrix: np.ndarray
@@ -82,8 +83,8 @@ class Weights(NamedTuple):
     squares: np.ndarray
     kinds: np.ndarray
     template: np.ndarray
-    band: np.ndarray
-    below: np.ndarray
+    edges: np.ndarray
+    starts: np.ndarray
     between: np.ndarray
     share: np.ndarray
     smooth: np.ndarray
@@ -204,9 +205,9 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
         "book": padded(-2 * book.T, shape.bands, shape.choices),
         "squares": squares,
         "kinds": padded(book * math.log(10), shape.bands),
-        "smooth": smoothing(shape.own_bands),
+        "smooth": np.append(smoothing(shape.own_bands), np.zeros(shape.width)),
     } | layout(config, shape, book)
-    whole = {name: floats.pop(name) for name in ("band", "below")}
+    whole = {name: floats.pop(name) for name in ("edges", "starts")}
     return Weights(
         matrix=aligned(np.concatenate(pack.matrices)),
         **{name: aligned(np.asarray(a, np.float32)) for name, a in floats.items()},
@@ -229,14 +230,14 @@ def layout(config: Any, shape: Shape, book: np.ndarray) -> dict[str, np.ndarray]
     place = np.interp(np.arange(shape.half), centres, np.arange(shape.own_bands))
     below = np.minimum(place.astype(int), max(shape.own_bands - 2, 0))
     between = place - below
-    offsets = np.arange(shape.channels)[:, None] * shape.own_bands
     above = np.minimum(below + 1, shape.own_bands - 1)
     logs = book.reshape(len(book), shape.channels, shape.own_bands) * (math.log(10) / 2)
     template = logs[:, :, below] * (1 - between) + logs[:, :, above] * between
+    numbers = np.arange(shape.own_bands + 1)
     return {
         "template": padded(template.reshape(len(book), -1), shape.bins),
-        "band": padded((band + offsets).ravel(), shape.bins),
-        "below": padded((below + offsets).ravel(), shape.bins),
-        "between": padded(np.tile(between, shape.channels), shape.bins),
-        "share": padded(np.tile(1 / sizes, shape.channels), shape.bands),
+        "edges": np.searchsorted(band, numbers),
+        "starts": np.searchsorted(below, numbers),
+        "between": padded(between, shape.half + shape.width),
+        "share": 1 / sizes,
     }

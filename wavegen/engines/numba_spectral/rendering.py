@@ -11,10 +11,19 @@ import math
 
 import numpy as np
 
-from wavegen.engines.numba_cpu.compiling import inlined
-from wavegen.engines.numba_cpu.elementary import exp, log, rsqrt, sigmoid
+from wavegen.engines.numba_cpu.compiling import apart, inlined
+from wavegen.engines.numba_cpu.elementary import exp, log, sigmoid
 from wavegen.engines.numba_cpu.product import Rows
-from wavegen.engines.numba_cpu.vector import fma, greater, load, smaller, splat, store, width_of
+from wavegen.engines.numba_cpu.vector import (
+    fma,
+    greater,
+    load,
+    smaller,
+    splat,
+    sqrt,
+    store,
+    width_of,
+)
 from wavegen.engines.numba_spectral.hearing import by_coefficient, powers, relative
 from wavegen.engines.numba_spectral.weighing import through
 
@@ -24,11 +33,26 @@ VARIANCE = 2 * DEGREES / (DEGREES - 2)
 
 
 @inlined
-def gelu(array, at, count):
-    """Applies the Gaussian error linear unit in place (arXiv:1606.08415)."""
-    for k in range(at, at + count):
-        x = array[k]
-        array[k] = np.float32(0.5) * x * np.float32(1 + math.erf(x * np.float32(0.70710678)))
+def gelu(lanes, array, at, count):
+    """Applies the Gaussian error linear unit in place (arXiv:1606.08415).
+
+    The error function as in Abramowitz and Stegun 1964, 7.1.26, absolute error 1.5e-7.
+    """
+    one = splat(lanes, 1.0)
+    for v in range(at, at + count, width_of(lanes)):
+        x = load(lanes, array, v)
+        size = greater(x, x * splat(lanes, -1.0)) * splat(lanes, 0.70710678)
+        t = one / fma(size, splat(lanes, 0.3275911), one)
+        p = fma(t, splat(lanes, 1.061405429), splat(lanes, -1.453152027))
+        p = fma(t, p, splat(lanes, 1.421413741))
+        p = fma(t, p, splat(lanes, -0.284496736))
+        p = fma(t, p, splat(lanes, 0.254829592)) * t
+        size = smaller(size, splat(lanes, 9.0))
+        rest = p * exp(lanes, size * size * splat(lanes, -1.0))  # 1 - erf of the size
+        # x for the positive ones, nothing for the others, and what the tail of it takes away.
+        positive = greater(x, splat(lanes, 0.0))
+        tail = greater(x, x * splat(lanes, -1.0)) * splat(lanes, 0.5) * rest
+        store(array, v, positive - tail)
 
 
 @inlined
@@ -37,7 +61,7 @@ def mix(lanes, x):
     return fma(sigmoid(lanes, x), splat(lanes, 1.5), splat(lanes, -0.5))
 
 
-@inlined
+@apart
 def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
     """Writes mean and scale of the frames after t, given the codes that `labels` say."""
     bins, bands, hidden, width = shape.bins, shape.bands, shape.hidden, width_of(lanes)
@@ -53,13 +77,13 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
         lanes, shape, weights, scratch, streams, Rows(scratch.heard, 0, 2 * bands),
         2 * bands, hidden, one, one, at, s_at,
     )  # fmt: skip
-    gelu(scratch.one, 0, streams * hidden)
+    gelu(lanes, scratch.one, 0, streams * hidden)
     at, s_at = through(
         lanes, shape, weights, scratch, streams, one, hidden, hidden,
         Rows(weights.bias, b_at, 0), two, at, s_at,
     )  # fmt: skip
     b_at += hidden
-    gelu(scratch.two, 0, streams * hidden)
+    gelu(lanes, scratch.two, 0, streams * hidden)
     at, s_at = through(
         lanes, shape, weights, scratch, streams, two, hidden, bins,
         Rows(weights.bias, b_at, 0), Rows(scratch.width, 0, bins), at, s_at,
@@ -69,7 +93,7 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
         lanes, shape, weights, scratch, streams, two, hidden, 5 * bands,
         Rows(weights.bias, b_at, 0), Rows(scratch.tone, 0, 5 * bands), at, s_at,
     )  # fmt: skip
-    one_, half = splat(lanes, 1.0), splat(lanes, 0.5)
+    one_, half, room = splat(lanes, 1.0), splat(lanes, 0.5), bins + width
     for s in range(streams):
         row, to, beyond = labels[s, t + 1] * bins, s * 2 * bins, s * 5 * bands + 3 * bands
         for v in range(0, bands, width):  # what was a logarithm becomes the power to expect
@@ -81,19 +105,15 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
             unsure = load(lanes, scratch.tone, beyond + bands + v) - one_
             unsure = exp(lanes, smaller(greater(unsure, splat(lanes, -4.0)), one_))
             store(scratch.tone, beyond + bands + v, unsure)
-        for k in range(shape.channels * shape.half):
-            # for now mean holds what draws it to the template, and how much louder it gets
-            scratch.mean[to + k] = by_coefficient(shape, weights, scratch.tone, s * 5 * bands, k)
-            scratch.mean[to + bins + k] = by_coefficient(
-                shape, weights, scratch.tone, s * 5 * bands + bands, k
-            )
-            scratch.towards[k] = by_coefficient(
-                shape, weights, scratch.tone, s * 5 * bands + 2 * bands, k
-            )
+        for part in range(3):  # what draws its mean to the template, how much louder, and its scale
+            by_coefficient(
+                lanes, shape, weights, scratch.tone, s * 5 * bands + part * bands,
+                scratch.spare, part * room,
+            )  # fmt: skip
         for v in range(0, bins, width):
             base = load(lanes, weights.template, row + v)
-            share = mix(lanes, load(lanes, scratch.mean, to + v) - half)
-            gain = load(lanes, scratch.mean, to + bins + v) - one_
+            share = mix(lanes, load(lanes, scratch.spare, v) - half)
+            gain = load(lanes, scratch.spare, room + v) - one_
             gain = smaller(greater(gain, splat(lanes, -6.0)), one_)
             re, im = load(lanes, scratch.turned, to + v), load(lanes, scratch.turned, to + bins + v)
             least = exp(lanes, base + base) * splat(lanes, 1e-4)
@@ -108,7 +128,7 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
             wide = load(lanes, scratch.width, s * bins + v) - half
             wide = smaller(greater(wide, splat(lanes, -12.0)), splat(lanes, 1.5))
             own = half * log(lanes, load(lanes, scratch.around, s * bins + v) + least)
-            share = mix(lanes, load(lanes, scratch.towards, v))
+            share = mix(lanes, load(lanes, scratch.spare, 2 * room + v))
             scale = smaller(fma(share, base - own, own), base + splat(lanes, LOUDEST)) + wide
             spread = fma(exp(lanes, scale), unit, splat(lanes, QUANTUM))
             store(scratch.spread, s * bins + v, spread)
@@ -118,7 +138,7 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
 def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
     """Writes a frame drawn around its mean; see `Renderer.draw`."""
     bins = shape.bins
-    one, none = splat(lanes, 1.0), splat(lanes, 1e-20)
+    one, none = splat(lanes, 1.0), splat(lanes, 0.0)
     steady = splat(lanes, np.float32(1) - noisiness * noisiness)
     for v in range(0, bins, width_of(lanes)):
         spread = load(lanes, scratch.spread, s * bins + v)
@@ -126,15 +146,12 @@ def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
         im = load(lanes, scratch.mean, s * 2 * bins + bins + v)
         tone, chance = fma(re, re, im * im), spread * spread * splat(lanes, VARIANCE)
         less = steady / (tone + chance)
-        louder = greater(fma(less, chance, one), none)
-        louder = louder * rsqrt(lanes, louder)
-        factor = greater(one - less * tone, none)
-        spread = spread * factor * rsqrt(lanes, factor)
+        louder = sqrt(greater(fma(less, chance, one), none))
+        spread = spread * sqrt(greater(one - less * tone, none))
         a, b = load(lanes, noise, far + v), load(lanes, noise, far + bins + v)
         half = greater(fma(a, a, b * b) * splat(lanes, 0.5), splat(lanes, 1e-6))
         further = (exp(lanes, half * splat(lanes, 2 / DEGREES)) - one) * splat(lanes, DEGREES / 2)
-        further = further / half
-        spread = spread * further * rsqrt(lanes, further)  # normals to those of a Student-t
+        spread = spread * sqrt(further / half)  # normals to those of a Student-t
         store(frames, to + v, fma(louder, re, spread * a))
         store(frames, to + bins + v, fma(louder, im, spread * b))
 
@@ -144,7 +161,7 @@ def bring(lanes, shape, weights, scratch, s, noisiness, swings, away, frames, to
     """Brings the bands of a drawn frame to the power to expect; see `Renderer.brought`."""
     bins, bands, at = shape.bins, shape.bands, s * shape.bands
     beyond = s * 5 * bands + 3 * bands
-    powers(shape, weights, frames, to, scratch.relative, at)
+    powers(lanes, shape, weights, scratch, frames, to, scratch.relative, at)
     least, most = splat(lanes, QUANTUM * QUANTUM), splat(lanes, FURTHEST)
     nearer = greater(np.float32(1) - noisiness * noisiness, np.float32(0))
     share = splat(lanes, np.float32(0.5) * nearer)
@@ -156,10 +173,9 @@ def bring(lanes, shape, weights, scratch, s, noisiness, swings, away, frames, to
         apart = fma(swing, much, apart)
         apart = smaller(greater(apart, splat(lanes, -FURTHEST)), most)
         store(scratch.relative, at + v, share * apart)
-    for k in range(shape.channels * shape.half):
-        scratch.towards[k] = by_coefficient(shape, weights, scratch.relative, at, k)
+    by_coefficient(lanes, shape, weights, scratch.relative, at, scratch.spare, 0)
     for v in range(0, bins, width_of(lanes)):
-        gain = exp(lanes, load(lanes, scratch.towards, v))
+        gain = exp(lanes, load(lanes, scratch.spare, v))
         store(frames, to + v, load(lanes, frames, to + v) * gain)
         store(frames, to + bins + v, load(lanes, frames, to + bins + v) * gain)
 

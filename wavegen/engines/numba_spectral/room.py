@@ -49,11 +49,10 @@ class Scratch(NamedTuple):
         around: float32 [stream][bins], mean power of late around each coefficient.
         neighbours: float32 [3][half + 3 * width], of one channel, zeros on both sides: real and
             imaginary part of the frame times the last one's conjugate, and the mean power of both.
-        unit: float32 [stream][bins], the level by coefficient.
+        unit: float32 [stream][bins], the level by coefficient, and a vector of room.
         mean: float32 [stream][2][bins], of the next frame.
         spread: float32 [stream][bins], its scale.
-        towards: float32 [bins], of one stream: what draws its scale to the template; later how
-            much louder it must be.
+        spare: float32 [3][bins + width], of one stream: squares, or values of bands by coefficient.
         angles: float32 [stream][2][bins], the next of them.
         turning: float32 (2,), cosine and sine of how neighbours turn apart.
         codes: inputs of a product as the precision has them.
@@ -77,7 +76,7 @@ class Scratch(NamedTuple):
     unit: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
-    towards: np.ndarray
+    spare: np.ndarray
     angles: np.ndarray
     turning: np.ndarray
     codes: np.ndarray
@@ -107,10 +106,10 @@ def scratch(shape: Shape, config: Any, precision: str, count: int) -> Scratch:
         turned=room(count * 2 * shape.bins),
         around=room(count * shape.bins),
         neighbours=room(3 * (shape.half + 3 * shape.width)),
-        unit=aligned(np.ones(count * shape.bins, np.float32)),
+        unit=aligned(np.ones(count * shape.bins + shape.width, np.float32)),
         mean=room(count * 2 * shape.bins),
         spread=room(count * shape.bins),
-        towards=room(shape.bins),
+        spare=room(3 * (shape.bins + shape.width)),
         angles=room(count * 2 * shape.bins),
         turning=np.array([math.cos(turn), math.sin(turn)], np.float32),
         codes=room(count * widest, PRECISIONS[precision]),

@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import apart, inlined
-from wavegen.engines.numba_cpu.elementary import gate, sigmoid
+from wavegen.engines.numba_cpu.elementary import exp, gate, sigmoid
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode
-from wavegen.engines.numba_cpu.vector import fma, greater, load, store, width_of
+from wavegen.engines.numba_cpu.vector import fma, greater, load, splat, store, width_of
 
 
 @apart
@@ -83,7 +83,7 @@ def weigh(lanes, shape, weights, state, scratch, streams, at, s_at, b_at):
 
 
 @inlined
-def pick(shape, scratch, s, uniform, temperature, top_p):
+def pick(lanes, shape, scratch, s, uniform, temperature, top_p):
     """Returns the code that a uniform draws from the logits."""
     at, best = s * shape.choices, 0
     for k in range(1, shape.codes):
@@ -92,11 +92,12 @@ def pick(shape, scratch, s, uniform, temperature, top_p):
     if temperature <= 0:
         return best
     top, sharp = scratch.scores[at + best], np.float32(1) / greater(temperature, np.float32(1e-6))
+    for v in range(0, shape.choices, width_of(lanes)):
+        less = (load(lanes, scratch.scores, at + v) - splat(lanes, top)) * splat(lanes, sharp)
+        store(scratch.scores, at + v, exp(lanes, greater(less, splat(lanes, -87.0))))
     mass = np.float32(0)
     for k in range(shape.codes):
-        share = np.float32(math.exp((scratch.scores[at + k] - top) * sharp))
-        scratch.scores[at + k] = share
-        mass += share
+        mass += scratch.scores[at + k]
     if top_p < 1:
         floor, before = np.float32(2), np.float32(0)
         while before < top_p * mass:  # from the likeliest down, all equals at once
