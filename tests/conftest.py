@@ -54,13 +54,10 @@ ONCE = [  # each family and head once
     ("spectral_lstm", {"head": "student_t"}),
     ("spectral_lstm", {"head": "mse"}),
 ]
-VARIANTS = [
+VARIANTS = [  # with these every two of head, channels and predictor, together
     *ONCE,
-    ("wavenet", {}),
     ("wavenet", {"predictor_order": 0}),
-    ("wavenet", {"head": "softmax"}),
-    ("wavenet", {"head": "softmax", "channels": 2}),
-    ("wavenet", {"head": "softmax", "kernel_size": 3, "levels": 64}),
+    ("wavenet", {"head": "softmax", "channels": 2, "kernel_size": 3, "levels": 64}),
     ("spectral_lstm", {}),
     ("spectral_lstm", {"head": "student_t", "channels": 2}),
 ]
@@ -72,6 +69,11 @@ QUICK = False  # whether slow tests are left out
 def in_ci(test):
     """Marks a test as slow; not where JAX runs, for which CI leaves slow tests out."""
     return test if JAX else SLOW(test)
+
+
+def by_default(test):
+    """Marks a test as slow on JAX, where what is not compiled as a whole takes long."""
+    return SLOW(test) if JAX else test
 
 
 # Files that take longest, which begin first: two processes then end together.

@@ -17,9 +17,10 @@ if sys.argv[2] == "plain":
 from wavegen.engines.numba_cpu.compiling import PART
 assert ("pipeline_class" in PART) == (sys.argv[2] == "short")
 import numpy as np
-from conftest import make_frames, make_model
-from wavegen import engines
-model = make_model(sys.argv[1], channels=2)
+from conftest import make_frames
+from wavegen import checkpoint, engines
+from wavegen.demo import DEMOS
+model = checkpoint.read_model(DEMOS[sys.argv[1]])
 engine = engines.make(model, "numba")
 noise = np.random.default_rng(3).random((2, 60, *model.config.noise_shape)).astype("float32")
 frames = engine.draw(engine.prime(make_frames(model)), noise)[0]
@@ -60,13 +61,13 @@ def test_this_numba_has_what_quick_compiling_takes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["wavenet", "spectral_lstm"])
-def test_what_is_drawn_hangs_neither_on_how_it_was_compiled_nor_on_the_cache(family, tmp_path):
+@pytest.mark.parametrize("name", ["demo-wavenet", "demo-lstm"])
+def test_what_is_drawn_hangs_neither_on_how_it_was_compiled_nor_on_the_cache(name, tmp_path):
     found = []
     for kind in ("short", "short", "plain"):  # the second comes from the cache
         place = {"NUMBA_CACHE_DIR": str(tmp_path / kind)}
         place |= {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-        command = [sys.executable, "-c", DRAWN, family, kind]
+        command = [sys.executable, "-c", DRAWN, name, kind]
         done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         found.append(done.stdout.split()[-1])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from conftest import (
     ONCE,
+    by_default,
     in_ci,
     make_config,
     make_frames,
@@ -79,6 +80,7 @@ def start_of(**fields):
     return model, frames, y, mean, scale
 
 
+@by_default
 def test_untrained_softmax_is_its_predictor():
     """The last layer is zero: the distribution is the discretised logistic, no more."""
     model, frames, y, mean, scale = start_of(head="softmax")
@@ -105,6 +107,7 @@ def test_untrained_mixture_lies_around_its_predictor():
     assert likely.mean() > 0.9
 
 
+@by_default
 def test_predictor_follows_the_recursion():
     """A fixed filter, one that follows what it leaves, and a scale that follows the errors."""
     layer = predictor.AdaptivePredictor(8, 16, 60.0, 1)
@@ -134,6 +137,7 @@ def test_predictor_follows_the_recursion():
     assert (scale < 0.2).all() and (scale > 1e-3).any()
 
 
+@by_default
 def test_what_the_network_hears_stays_in_its_range():
     layer = predictor.AdaptivePredictor(8, 16, 60.0, 2)
     layer.build((None, None, 2))
@@ -147,6 +151,7 @@ def test_what_the_network_hears_stays_in_its_range():
         assert np.abs(found).max() < 8
 
 
+@by_default
 def test_a_given_size_scales_what_a_predictor_makes_of_a_sound():
     """Of a sound half as loud, given as half as loud, all is half as large."""
     layer = predictor.AdaptivePredictor(8, 16, 60.0, 1, conditioned=True)
@@ -179,6 +184,7 @@ def test_mu_law_of_what_is_heard():
 # -- what a WaveNet says -------------------------------------------------------------------------
 
 
+@by_default
 @pytest.mark.parametrize("variant", STEREO, ids=variant_name)
 def test_right_channel_depends_on_the_left_sample_of_its_instant(variant):
     model = make_model(variant[0], **variant[1])
@@ -210,6 +216,7 @@ def test_what_surprises_on_the_left_is_expected_on_the_right(variant):
         np.testing.assert_array_equal(np.asarray(scale)[..., 0], np.asarray(y)[..., c - 2])
 
 
+@by_default
 def test_distributions_are_what_the_likelihood_is_of(wavenet):
     frames, config = make_frames(wavenet, time=40), wavenet.config
     y, _ = wavenet.step(frames[:, :-1], wavenet.initial_state(2))

@@ -22,8 +22,7 @@ def frequency(signal, rate):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", FLAGS)
-@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize(("arch", "rate"), [("wavenet", 16000), ("lstm", 44100)])
 def test_a_tone_comes_back_at_its_pitch(arch, rate, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WAVEGEN_CACHE", str(tmp_path / "cache"))

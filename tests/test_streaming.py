@@ -2,7 +2,7 @@ import conftest
 import keras
 import numpy as np
 import pytest
-from conftest import SLOW, in_ci
+from conftest import SLOW, by_default, in_ci
 from contract import verify_contract
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +38,7 @@ def built(kernel_size, dilation):
     return layer, np.random.default_rng(1).standard_normal((2, 80, 3)).astype("float32")
 
 
+@by_default
 @in_ci
 @pytest.mark.parametrize("kernel_size", [2, 3, pytest.param(5, marks=SLOW)])
 @pytest.mark.parametrize("dilation", [1, pytest.param(2, marks=SLOW), 5, 16])
@@ -95,6 +96,7 @@ def test_recurrent_stack_keeps_the_contract():
     verify_contract(layer, x)
 
 
+@by_default
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 70), st.floats(0.3, 0.995), st.integers(0, 2**31))
 def test_one_pole_is_the_recursion(time, pole, seed):
