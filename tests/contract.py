@@ -9,9 +9,9 @@ from wavegen import backend
 from wavegen.streaming import parameters, pure
 
 
-def stepping(streaming):
-    """Returns its `step`; on JAX as it is run there, compiled, for a loop by hand never ends."""
-    if backend.name() != "jax" or not hasattr(streaming, "variables"):
+def stepping(streaming, many=False):
+    """Returns its `step`; compiled where it is called many times, or on JAX at all."""
+    if not (many or backend.name() == "jax") or not hasattr(streaming, "variables"):
         return streaming.step
     params, step = parameters(streaming), backend.compiled(pure(streaming))
     return lambda x, state: step(params, x, state)

@@ -1,11 +1,17 @@
 import keras
 import numpy as np
 import pytest
-from conftest import make_frames, make_model
+from conftest import ONCE, make_frames, make_model, variants
 
 from wavegen import optimizer
 from wavegen.config import TrainSettings, build
 from wavegen.feed import Feed, disturbed
+
+
+@pytest.fixture(params=variants(many=ONCE, quick=ONCE[1:3]))
+def model(request):
+    family, fields = request.param
+    return make_model(family, **fields)
 
 
 def settings(**fields):

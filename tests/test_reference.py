@@ -3,8 +3,8 @@ import functools
 import keras
 import numpy as np
 import pytest
-from conftest import ONCE, make_frames, make_model, shared_model, variants
-from contract import shapes
+from conftest import ONCE, VARIANTS, make_frames, make_model, shared_model, variants
+from contract import shapes, stepping
 
 from wavegen.engines.reference import Reference
 from wavegen.errors import UsageError
@@ -15,7 +15,7 @@ LENGTH = 60  # of what is drawn: beyond every receptive field
 
 
 # The quick suite has the other wavenet in test_engines.py.
-@pytest.fixture(params=variants("wavenet", quick=ONCE[1:2]))
+@pytest.fixture(params=variants("wavenet", (*ONCE, VARIANTS[6]), quick=ONCE[1:2]))
 def wavenet(request):
     family, fields = request.param
     return shared_model(family, tuple(fields.items()))
@@ -76,12 +76,13 @@ def test_rings_turn_many_times_and_end_in_order(wavenet):
     assert time > wavenet.config.receptive_field + 5
     frames, noise = make_frames(wavenet, batch=1, time=30), uniforms(wavenet, 1, time)
     found, (last, state) = engine.draw(engine.prime(frames), noise)
+    step = stepping(wavenet, many=True)
     _, wanted = wavenet.step(frames[:, :-1], wavenet.initial_state(1))
     frame = frames[:, -1:]
     # Of 65536 levels the neighbour is chosen where compiled code rounds otherwise.
     off = 0 if wavenet.config.head == "softmax" else 1
     for t in range(time):
-        y, wanted = wavenet.step(frame, wanted)
+        y, wanted = step(frame, wanted)
         frame, by_hand = found[:, t : t + 1], np.asarray(wavenet.draw(y, noise[:, t : t + 1]))
         assert np.abs(frame - by_hand).max() <= off, t
     assert np.array_equal(last, frame)

@@ -103,19 +103,16 @@ class AdaptivePredictor(keras.layers.Layer):
         past, predicted, error, following = state
         time = samples.shape[1]
         heard = ops.concatenate([past, samples], axis=1)
-
-        def filtered(taps: Any, first: int, count: int) -> Any:
-            return sum(
-                taps[k] * heard[:, WHITENING - 1 - k + first :][:, :count] for k in range(WHITENING)
-            )
-
+        # frames[:, t] are the samples before sample t, newest first; one more is to come.
+        ago = np.arange(time + 1)[:, None] + np.arange(WHITENING)[::-1]
+        frames = ops.take(heard, ago, axis=1)  # (batch, time + 1, WHITENING, channels)
         if given is None:
-            fixed = filtered(self.whitening, 0, time + 1)  # fixed[t] is of sample t
+            fixed = ops.sum(frames * self.whitening[:, None], axis=2)
             here, ahead, size, innovation = fixed[:, :-1], fixed[:, 1:], 1.0, 1.0
         else:  # a sample just heard is whitened as the one after it will be
             innovation, size = given[..., 0], given[..., 1]
-            taps = [given[..., 2 + k] for k in range(WHITENING)]
-            here, ahead = filtered(taps, 0, time), filtered(taps, 1, time)
+            taps = ops.swapaxes(given[..., 2:], 2, 3)
+            here, ahead = (ops.sum(part * taps, axis=2) for part in (frames[:, :-1], frames[:, 1:]))
         left = (samples - here) / size
         rest, following = self.following.step(left, following)
         last, missing = [], 0.0
