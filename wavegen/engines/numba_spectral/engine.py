@@ -159,7 +159,8 @@ class Voices:
         """Returns draws of the standard logistic distribution, `(batch, time, bands)`, padded."""
         shape = self.engine.shape
         own = noise[..., : shape.channels * shape.own_bands]
-        return padded(np.log(own + np.float32(LEAST)) - np.log1p(-own), shape.bands)
+        rest = np.float32(1.0) - own  # exact: uniforms are multiples of 2^-24
+        return padded(np.log(own + np.float32(LEAST)) - np.log(rest), shape.bands)
 
     def hear(self, frames: np.ndarray, mode: int) -> np.ndarray:
         """Hears frames; returns their log-densities `(batch, time)`, for JUDGE."""
