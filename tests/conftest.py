@@ -54,10 +54,11 @@ ONCE = [  # each family and head once
     ("spectral_lstm", {"head": "student_t"}),
     ("spectral_lstm", {"head": "mse"}),
 ]
+JOINT = ("wavenet", {"head": "softmax", "channels": 2, "kernel_size": 3, "levels": 64})
 VARIANTS = [  # with these every two of head, channels and predictor, together
     *ONCE,
     ("wavenet", {"predictor_order": 0}),
-    ("wavenet", {"head": "softmax", "channels": 2, "kernel_size": 3, "levels": 64}),
+    JOINT,
     ("spectral_lstm", {}),
     ("spectral_lstm", {"head": "student_t", "channels": 2}),
 ]

@@ -3,7 +3,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from conftest import ONCE, VARIANTS, make_frames, make_model, shared_model, variants
+from conftest import JOINT, ONCE, make_frames, make_model, shared_model, variants
 from contract import shapes, stepping
 
 from wavegen.engines.reference import Reference
@@ -15,7 +15,7 @@ LENGTH = 60  # of what is drawn: beyond every receptive field
 
 
 # The quick suite has the other wavenet in test_engines.py.
-@pytest.fixture(params=variants("wavenet", (*ONCE, VARIANTS[6]), quick=ONCE[1:2]))
+@pytest.fixture(params=variants("wavenet", (*ONCE, JOINT), quick=ONCE[1:2]))
 def wavenet(request):
     family, fields = request.param
     return shared_model(family, tuple(fields.items()))

@@ -2,7 +2,7 @@ import conftest
 import keras
 import numpy as np
 import pytest
-from conftest import SLOW, by_default, in_ci
+from conftest import by_default
 from contract import verify_contract
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,10 +38,9 @@ def built(kernel_size, dilation):
     return layer, np.random.default_rng(1).standard_normal((2, 80, 3)).astype("float32")
 
 
-@by_default
-@in_ci
-@pytest.mark.parametrize("kernel_size", [2, 3, pytest.param(5, marks=SLOW)])
-@pytest.mark.parametrize("dilation", [1, pytest.param(2, marks=SLOW), 5, 16])
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel_size", [2, 3, 5])
+@pytest.mark.parametrize("dilation", [1, 2, 5, 16])
 def test_a_ring_is_the_past_frame_by_frame(kernel_size, dilation):
     """From silence or from the middle of a sound: same outputs, and the same past in the end."""
     layer, x = built(kernel_size, dilation)

@@ -27,8 +27,7 @@ def shape(config: Any) -> tuple[int, int]:
 
     Each hop of white noise is in two frames, so half of `config.noise_shape` is enough for it.
     """
-    pairs, size = config.normals, config.channels * config.hop_length
-    return config.noise_shape[0] - (pairs.stop - pairs.start) + (size + 1) // 2, 2
+    return config.noise_shape[0] - config.channels * config.hop_length // 2, 2
 
 
 def white(
@@ -48,7 +47,7 @@ def white(
     rows, count = len(chance), chance.shape[1] - 1
     channels, hop, pairs = codec.channels, codec.hop_length, config.normals
     size = channels * hop  # numbers that a hop takes: as many as a frame has pairs
-    own = slice(pairs.start, pairs.start + (size + 1) // 2)
+    own = slice(pairs.start, pairs.stop - size // 2)
     hops = chance[:, :, own].copy()
     hops[:, 0], hops[:, -1] = shared[:, 0, own], shared[:, -1, own]
     sound = normals(hops).reshape(rows, count + 1, -1)[..., :size]

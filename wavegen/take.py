@@ -8,6 +8,7 @@ so that stays the same in any batch. What is worth keeping of what was drawn, `g
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -181,15 +182,14 @@ class Take:
         overlap = consistent.applies(config)
         shape = consistent.shape(config) if overlap else config.noise_shape
 
+        @functools.cache
         def drawn(variation: int, number: int) -> np.ndarray:
             start = position + (number << 40)  # other chances lie far beyond any take's end
             return uniforms(self.rng_seed, variation, start, frames + overlap, shape)
 
-        common = {variation: drawn(variation, 0) for variation in set(variations)}
-        ways = zip(variations, attempts, strict=True)
-        own = np.stack([drawn(v, number) if number else common[v] for v, number in ways])
+        own = np.stack([drawn(*way) for way in zip(variations, attempts, strict=True)])
         if overlap:
-            shared = np.stack([common[v] for v in variations])
+            shared = np.stack([drawn(variation, 0) for variation in variations])
             return consistent.white(own, shared, config, self.sampler.codec, decoding.frame)
         pairs = config.normals
         if pairs.stop:
@@ -222,7 +222,9 @@ class Take:
         """Yields block after block, the first by itself; they are neither chosen nor watched."""
         place, rows = self.start, list(range(len(self.rows)))
         voices = self.sampler.engine.open(place.session)
-        for start in (*range(min(blocks, 1)), *range(1, blocks, AT_ONCE)):
-            size = min(AT_ONCE, blocks - start) if start else 1
+        done = 0
+        while done < blocks:
+            size = min(AT_ONCE if done else 1, blocks - done)
             signal, place = self.go_on(voices, place, size, rows)
             yield signal
+            done += size

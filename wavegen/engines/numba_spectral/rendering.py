@@ -41,7 +41,8 @@ def gelu(lanes, array, at, count):
     one = splat(lanes, 1.0)
     for v in range(at, at + count, width_of(lanes)):
         x = load(lanes, array, v)
-        size = greater(x, x * splat(lanes, -1.0)) * splat(lanes, 0.70710678)
+        away = greater(x, x * splat(lanes, -1.0))
+        size = away * splat(lanes, 0.70710678)
         t = one / fma(size, splat(lanes, 0.3275911), one)
         p = fma(t, splat(lanes, 1.061405429), splat(lanes, -1.453152027))
         p = fma(t, p, splat(lanes, 1.421413741))
@@ -51,8 +52,7 @@ def gelu(lanes, array, at, count):
         rest = p * exp(lanes, size * size * splat(lanes, -1.0))  # 1 - erf of the size
         # x for the positive ones, nothing for the others, and what the tail of it takes away.
         positive = greater(x, splat(lanes, 0.0))
-        tail = greater(x, x * splat(lanes, -1.0)) * splat(lanes, 0.5) * rest
-        store(array, v, positive - tail)
+        store(array, v, positive - away * splat(lanes, 0.5) * rest)
 
 
 @inlined
