@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Audio, display
 
-from wavegen import audio, cli, listing, plots
+from wavegen import audio, cli, likeness, listing, plots
 from wavegen.codec import PCM16, MuLaw, snr_db
 
 FAST = bool(os.environ.get("WAVEGEN_FAST"))  # the test suite is in a hurry
@@ -48,9 +48,14 @@ figure, axes = plt.subplots(
 for axis, path in zip(axes[:, 0], files, strict=True):
     rate = audio.info(path).sample_rate
     sound = next(audio.blocks(path, block_frames=300 * rate))  # of a long one, five minutes
-    librosa.display.waveshow(sound[:2] if len(sound) > 1 else sound[0], sr=rate, ax=axis)
-    axis.set(title=path.name, xlabel="", ylim=(-1, 1))
-axes[-1, 0].set_xlabel("time")
+    width = -(-sound.shape[1] // 2000)  # samples in a column of the picture
+    starts = np.arange(0, sound.shape[1], width)
+    least, most = (f.reduceat(sound, starts, axis=1) for f in (np.minimum, np.maximum))
+    peak = np.maximum(most, -least)
+    upper, lower = (peak[0], -peak[1]) if len(sound) > 1 else (most[0], least[0])
+    axis.fill_between(starts / rate, lower, upper)
+    axis.set(title=path.name, ylim=(-1, 1))
+axes[-1, 0].set_xlabel("s")
 plt.show()
 
 # %% [markdown]
@@ -99,20 +104,16 @@ plt.show()
 # in them may still be wrong in every single sample, and sound right.
 
 # %%
-mel = librosa.feature.melspectrogram(
-    y=sound.mean(axis=0), sr=rate, n_fft=1024, hop_length=256, n_mels=96
-)
+bands, hop = 96, round(rate / 86)
+mel = likeness.mel_power(sound, rate, hop / rate, bands)  # (bands, frames)
+db = likeness.decibels(mel / mel.max())
 figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")
-image = librosa.display.specshow(
-    librosa.power_to_db(mel, ref=np.max),
-    sr=rate,
-    hop_length=256,
-    fmax=rate / 2,
-    x_axis="s",
-    y_axis="mel",
-    ax=axis,
+image = axis.imshow(
+    db, origin="lower", aspect="auto", extent=(0, mel.shape[1] * hop / rate, 0, bands)
 )
-axis.set(title=f"{path.name}, 96 mel bands", xlabel="s", ylabel="Hz")
+centres = librosa.mel_frequencies(bands + 2, fmax=min(8000, rate / 2))[1:-1]  # Hz, of each band
+axis.set_yticks(np.arange(0, bands, 12) + 0.5, [f"{f:.0f}" for f in centres[::12]])
+axis.set(title=f"{path.name}, {bands} mel bands", xlabel="s", ylabel="Hz")
 figure.colorbar(image, ax=axis, format="%+.0f dB")
 plt.show()
 

@@ -89,6 +89,7 @@ def test_untrained_softmax_is_its_predictor():
     np.testing.assert_allclose(np.exp(logits), np.diff(expit((edges - mean) / scale)), atol=2e-6)
 
 
+@by_default
 def test_untrained_mixture_lies_around_its_predictor():
     """The last layer is its bias: equal weights, and the same shifts and widenings everywhere."""
     model, frames, y, mean, scale = start_of()
@@ -200,6 +201,7 @@ def test_right_channel_depends_on_the_left_sample_of_its_instant(variant):
     assert np.array_equal(np.asarray(model.distributions(y, other)), b)
 
 
+@by_default
 @pytest.mark.parametrize("variant", STEREO, ids=variant_name)
 def test_what_surprises_on_the_left_is_expected_on_the_right(variant):
     """The coupling moves the right mean by a share of the left sample's surprise."""
@@ -256,6 +258,7 @@ def test_loss_is_the_likelihood_and_counts_valid_frames_only(model):
     assert abs(loss - (nats[0, 3] + nats[1, 5]) / 2) < 1e-4
 
 
+@by_default
 def test_draws_follow_the_likelihood_the_right_ones_given_the_left(wavenet):
     frames, count = make_frames(wavenet, batch=1, time=60), 4096
     y = np.asarray(wavenet.step(frames, wavenet.initial_state(1))[0])[:, -1:]

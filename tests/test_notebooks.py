@@ -10,6 +10,7 @@ from wavegen.listing import list_audio
 
 jupytext = pytest.importorskip("jupytext")
 nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
@@ -46,17 +47,29 @@ def test_source_and_notebook_say_the_same(source):
     assert not any(cell.get("outputs") for cell in notebook.cells)
 
 
+@pytest.fixture(scope="module")
+def kernel(checkout):
+    """A kernel for all of them, one after the other: half of what they take is importing."""
+    from jupyter_client.manager import KernelManager
+
+    place = {"WAVEGEN_FAST": "1", "WAVEGEN_CACHE": str(checkout / "cache")}
+    place |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    manager = KernelManager()
+    manager.start_kernel(cwd=str(checkout), env=os.environ | place)
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_notebooks_run(source, checkout, monkeypatch):
-    monkeypatch.setenv("WAVEGEN_FAST", "1")
-    monkeypatch.setenv("WAVEGEN_CACHE", str(checkout / "cache"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+def test_notebooks_run(source, kernel):
     notebook = jupytext.read(source)
-    client = nbclient.NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": checkout}}
-    )
-    client.execute()  # raises what a cell raises
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # no name of the one before
+    client = nbclient.NotebookClient(notebook, km=kernel, timeout=600)
+    try:
+        client.execute()  # raises what a cell raises
+    finally:
+        client.kc.stop_channels()
     pictures = [
         output
         for cell in notebook.cells

@@ -22,6 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from wavegen import backend
 from wavegen.config import EMBEDDING, SpectralLSTMConfig
 from wavegen.models import heads, student
 from wavegen.models.frames import frames_of, parts_of
@@ -31,6 +32,7 @@ from wavegen.streaming import RecurrentStack
 
 FITTED = 24000  # frames that the codes are fitted on, at most
 ROUNDS = 15  # of k-means
+TRACED = 512  # frames that what is fitted is described in, or a multiple
 WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
 LEAST = 1e-7  # what is drawn from 0
 POWER = 10.0  # of the nats of a band's power, against the same
@@ -91,10 +93,12 @@ class Composer(keras.layers.Layer):
         """
         from scipy.cluster.vq import kmeans2
 
-        found, stride = [], 1
+        found, stride, described = [], 1, backend.traced(self.described)
         for number, piece in enumerate(pieces):
             if number % stride == 0 and len(piece):
-                found.append(np.asarray(self.described(piece[None]))[0])
+                # Of few lengths, as it is traced for each; what follows a frame does not change it.
+                filled = np.pad(piece, [(0, -len(piece) % TRACED), (0, 0)])
+                found.append(np.asarray(described(filled[None]))[0, : len(piece)])
             if sum(map(len, found)) > 2 * FITTED:  # ten hours must fit as well
                 found, stride = found[::2], 2 * stride
         every = np.concatenate(found or [np.zeros((1, self.spectrum.features), "float32")])
@@ -130,7 +134,7 @@ class Composer(keras.layers.Layer):
 
     def described(self, frames: Any) -> Any:
         """Returns the bands of frames against the spectrum of late, heard from silence."""
-        last, _, late, _ = self.initial_state(len(frames))
+        last, _, late, _ = self.initial_state(frames.shape[0])
         return self.look(ops.convert_to_tensor(frames), last, late)[2]
 
     def initial_state(self, batch_size: int) -> Any:

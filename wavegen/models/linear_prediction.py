@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from wavegen import backend
+
 RIDGE = 1e-3  # of the autocorrelation at lag 0, added to it: white noise 30 dB below
 HUSH = 1e-6  # amplitude of the noise that is always there, -120 dB: silence has a solution too
 
@@ -47,6 +49,7 @@ def autocorrelation(sums: Any, memory: float) -> Any:
     return found * (1 + RIDGE * lift) + np.float32(energy) * lift
 
 
+@backend.traced
 def levinson(correlation: Any) -> Any:
     """Returns the coefficients of the least squared prediction error, newest sample first.
 
