@@ -18,6 +18,8 @@ from wavegen import backend
 from wavegen.errors import UsageError
 from wavegen.streaming import Ring, ordered, parameters, pure
 
+LEAST = 64  # frames that a loop is compiled for
+
 
 class Reference:
     """Draws from a built model of any family.
@@ -192,9 +194,10 @@ class Reference:
         if fixed not in self._loops:
             self._loops[fixed] = backend.compiled(self.loop, self.params)
         free = {name: ops.convert_to_tensor(value) for name, value in free.items()}
-        # For a block of one frame the compiler would make other code, which rounds otherwise.
+        # A loop is compiled for each number of frames that there is noise for: so there are few.
         time = noise.shape[1]
-        noise = np.pad(noise, [(0, 0), (0, int(time == 1)), *[(0, 0)] * (noise.ndim - 2)])
+        short = max(LEAST, 1 << (time - 1).bit_length()) - time
+        noise = np.pad(noise, [(0, 0), (0, short), *[(0, 0)] * (noise.ndim - 2)])
         tensors = ops.convert_to_tensor(noise), ops.convert_to_tensor(time, "int32")
         frames, session = self._loops[fixed](session, *tensors, free, *given)
         return frames[:, :time], session
