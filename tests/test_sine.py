@@ -8,8 +8,8 @@ from wavegen import cli
 
 TONE = 440.0
 FLAGS = {
-    "wavenet": ["--preset", "tiny", "--steps", "150"],
-    "lstm": ["--preset", "tiny", "--arch", "lstm", "--steps", "250"],
+    "wavenet": ["--preset", "tiny", "--steps", "80"],
+    "lstm": ["--preset", "tiny", "--arch", "lstm", "--steps", "120"],
 }
 
 
