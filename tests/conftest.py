@@ -30,6 +30,9 @@ def version(name):
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Else every process that a test starts compiles anew what it imports: seconds of TensorFlow.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Tests compile much and compute little: XLA need not make the best of its code.
 XLA_FLAGS = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 # Without its fusion emitters XLA compiles in half the time; cut into modules, its code then rounds

@@ -114,7 +114,10 @@ def head(fields):
     return one_model("wavenet", tuple(fields.items()))
 
 
-@pytest.fixture(params=variants(quick=ONCE[:3] if JAX else [("wavenet", TWO), ("spectral_lstm", TWO)]))
+QUICKLY = ONCE[:3] if JAX else [("wavenet", TWO), ("spectral_lstm", TWO)]
+
+
+@pytest.fixture(params=variants(quick=QUICKLY))
 def model(request):
     family, fields = request.param
     return one_model(family, tuple(fields.items()))
