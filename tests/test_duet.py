@@ -14,8 +14,8 @@ from conftest import make_config, make_frames, make_model, tune
 from wavegen import modelfile, models
 from wavegen.cli import main
 from wavegen.climate import level_db
-from wavegen.config import DUET, build_duet
 from wavegen.duet import OWN_CHANCE, Duet, join, sampler_of
+from wavegen.duet_config import DUET, build_duet
 from wavegen.errors import CheckpointError, UsageError
 from wavegen.modelfile import judge_of, part_of_duet, read_model
 from wavegen.rendering import Instrument, windows

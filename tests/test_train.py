@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from conftest import SLOW, SMALL, make_config
 from wavegen import config, dataset, train
 from wavegen.checkpoint import Run, read_model
 from wavegen.errors import CheckpointError, DivergedError, OutputError
-from wavegen.plan import Plan
+from wavegen.plan import Clock, Plan
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 PLAIN = {"predictor_order": 0}  # compiled in half the time, where the model does not matter
@@ -118,16 +117,14 @@ def test_a_time_box_ends_and_is_not_begun_again(recordings, tmp_path):
 @pytest.mark.parametrize("spent", [0.0, 14.0, 30.0])
 @pytest.mark.parametrize("started", [0.0, 100.0])
 def test_a_slow_start_leaves_half_of_the_rest_of_the_box(spent, started):
-    began = time.monotonic() - started
-    session = SimpleNamespace(plan=Plan(seconds=20.0), spent=spent, began=began)
-    train.Session.spare(session)
-    counted = time.monotonic() - session.began
+    clock = Clock(spent)
+    clock.began = began = time.monotonic() - started
+    clock.spare(None)  # no time to share
+    assert clock.began == began
+    clock.spare(20.0)
+    counted = time.monotonic() - clock.began
     assert counted == pytest.approx(min(started, max(20.0 - spent, 0.0) / 2), abs=0.5)
-    assert session.spent == spent
-    session.plan = Plan(steps=3)  # no time to share
-    session.began = began
-    train.Session.spare(session)
-    assert session.began == began
+    assert clock.spent == spent
 
 
 def test_another_model_is_refused_field_by_field(recordings, tmp_path):

@@ -11,7 +11,6 @@ The latest state is the newest valid one, found by looking; there is no pointer 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -38,7 +37,6 @@ from wavegen.modelfile import (
 __all__ = [
     "ModelFile",
     "Run",
-    "check_same",
     "find_model",
     "part_of",
     "read_model",
@@ -283,21 +281,3 @@ def find_model(where: str | Path | None = None, folder: str | Path = "runs") -> 
 def part_of(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Returns the arrays whose names begin with the prefix, without it."""
     return {n[len(prefix) :]: array for n, array in arrays.items() if n.startswith(prefix)}
-
-
-def check_same(facts: dict, family: str, model_config: Any) -> None:
-    """Raises CheckpointError naming every field in which the saved run is another model."""
-    if facts["family"] != family:
-        raise CheckpointError(
-            f"this run trains a {facts['family']}, not a {family}; use another --name or --fresh"
-        )
-    wanted = dataclasses.asdict(model_config)
-    differing = [
-        f"{name} is {facts['config'].get(name)!r}, not {value!r}"
-        for name, value in wanted.items()
-        if facts["config"].get(name) != value
-    ]
-    if differing:
-        raise CheckpointError(
-            f"this run's model is fixed: {'; '.join(differing)}; use another --name or --fresh"
-        )

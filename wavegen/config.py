@@ -189,37 +189,6 @@ class SpectralLSTMConfig:
 
 
 @dataclass(frozen=True)
-class DuetConfig:
-    """Two models as one instrument: an LSTM composes, a conditioned WaveNet plays what it does."""
-
-    sustain: ClassVar[float] = SpectralLSTMConfig.sustain
-    level_is_held: ClassVar[bool] = False  # the composer's is the renderer's
-    frame_samples: ClassVar[int] = 1  # what is drawn in the end
-    composer: SpectralLSTMConfig
-    renderer: WaveNetConfig
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples a second, Hz, of both."""
-        return self.renderer.sample_rate
-
-    @property
-    def channels(self) -> int:
-        """1 or 2, of both."""
-        return self.renderer.channels
-
-    @property
-    def controls(self) -> dict[str, float]:
-        """What the user can turn while drawing: the composer's; noisiness is that of both."""
-        return self.composer.controls
-
-    @property
-    def receptive_field(self) -> int:
-        """Samples of seed worth priming on."""
-        return max(self.composer.receptive_field, self.renderer.receptive_field)
-
-
-@dataclass(frozen=True)
 class TrainSettings:
     """How a model is trained; none of it changes what the model is."""
 
@@ -247,8 +216,6 @@ EMBEDDING = 128  # numbers that a code of a spectral LSTM becomes
 Config = WaveNetConfig | SpectralLSTMConfig
 CONFIGS: dict[str, type] = {"wavenet": WaveNetConfig, "spectral_lstm": SpectralLSTMConfig}
 ALIASES = {"lstm": "spectral_lstm"}
-DUET = "duet"  # not a family with weights of its own: one of each
-PARTS = {"composer": "spectral_lstm", "renderer": "wavenet"}
 
 
 def family_name(name: str) -> str:
@@ -299,21 +266,3 @@ def build(kind: type, values: dict[str, Any]) -> Any:
         if config.hop_length > config.n_fft:
             raise UsageError(f"hop_length={config.hop_length} must not exceed n_fft={config.n_fft}")
     return config
-
-
-def build_duet(values: dict[str, Any]) -> DuetConfig:
-    """Returns a checked `DuetConfig` of its parts' fields, `{"composer": ..., "renderer": ...}`.
-
-    Raises:
-        UsageError: a part is missing or out of bounds, or the two do not play together.
-    """
-    if values.keys() != PARTS.keys() or not all(isinstance(v, dict) for v in values.values()):
-        raise UsageError(f"a duet has the parts {' and '.join(PARTS)}")
-    composer, renderer = (build(CONFIGS[PARTS[part]], values[part]) for part in PARTS)
-    for name in ("sample_rate", "channels"):
-        ours, theirs = getattr(composer, name), getattr(renderer, name)
-        if ours != theirs:
-            raise UsageError(f"{name} must be the same for both: {ours} and {theirs}")
-    if composer.head != "codes" or not renderer.condition_bands:
-        raise UsageError("a duet is of an LSTM with codes and a WaveNet with condition_bands")
-    return DuetConfig(composer, renderer)

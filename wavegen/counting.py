@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wavegen.config import EMBEDDING, Config, DuetConfig, WaveNetConfig
+from wavegen.config import EMBEDDING, Config, WaveNetConfig
+from wavegen.duet_config import DuetConfig
 
 
 def parameters(model_config: Config | DuetConfig) -> int:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen.codec import codec_of
-from wavegen.config import DUET, PARTS, DuetConfig
+from wavegen.duet_config import DUET, PARTS, DuetConfig
 from wavegen.heldout import nats
 from wavegen.modelfile import ModelFile, part_of_duet, read_model, save_model
 from wavegen.rendering import Instrument

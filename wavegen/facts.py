@@ -10,6 +10,7 @@ from typing import Any
 
 from wavegen import config
 from wavegen.counting import parameters
+from wavegen.duet_config import DUET, build_duet
 from wavegen.errors import CheckpointError, UsageError
 
 BESIDE = 1 << 28  # bytes that a model file may hold beside its weights: baselines
@@ -93,14 +94,14 @@ def check_resumed(facts: dict, name: str) -> None:
 def _config(facts: dict, name: str) -> Any:
     """Returns the configuration that facts hold, every field within its bounds."""
     family, values = facts.get("family"), facts.get("config")
-    if not isinstance(family, str) or family not in (*config.CONFIGS, config.DUET):
-        known = ", ".join([*config.CONFIGS, config.DUET])
+    if not isinstance(family, str) or family not in (*config.CONFIGS, DUET):
+        known = ", ".join([*config.CONFIGS, DUET])
         raise CheckpointError(f"{name}: holds a {str(family)[:60]!r} model; known are {known}")
     if not isinstance(values, dict):
         raise CheckpointError(f"{name}: its configuration is not readable; train it again")
     try:
-        if family == config.DUET:
-            return config.build_duet(values)
+        if family == DUET:
+            return build_duet(values)
         return config.build(config.CONFIGS[family], values)
     except UsageError as error:
         text = f"{name}: its configuration is out of range: {str(error)[:300]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +61,19 @@ def tight_window(n_fft: int, hop_length: int) -> np.ndarray:
     window = window / np.sqrt(total[np.arange(n_fft) % hop_length])
     window.flags.writeable = False
     return window
+
+
+def mid_side(signal: np.ndarray) -> np.ndarray:
+    """Returns left and right `(..., 2, samples)` as middle and side, or these as those.
+
+    Orthonormal and its own inverse; float64.
+    """
+    left, right = signal[..., 0, :], signal[..., 1, :]
+    turned = np.empty(signal.shape)
+    np.add(left, right, out=turned[..., 0, :], dtype=np.float64)
+    np.subtract(left, right, out=turned[..., 1, :], dtype=np.float64)
+    turned *= math.sqrt(0.5)
+    return turned
 
 
 def spread(array: np.ndarray, shape: Shape, name: str) -> np.ndarray:

@@ -22,7 +22,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from wavegen import __version__
-from wavegen.config import DUET, PARTS
+from wavegen.duet_config import DUET, PARTS
 from wavegen.errors import CheckpointError, OutputError, shown
 from wavegen.facts import check_model, check_state
 from wavegen.header import FORMAT, MAX_HEADER, look

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+LISTENED = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7)  # shares of the box after which samples are drawn
+
 
 class Stopped(Exception):
     """The user wants to stop: whatever takes long between two steps is given up."""
@@ -36,6 +38,49 @@ class Plan:
         """Raises Stopped if the user wants to stop."""
         if self.stop():
             raise Stopped
+
+    def progress(self, step: int, elapsed: float) -> float:
+        """Returns the share of the box that is full: of its steps or its time, the fuller one."""
+        shares = [0.0]
+        if self.steps is not None:
+            shares.append(step / max(self.steps, 1))
+        if self.seconds is not None:
+            shares.append(elapsed / self.seconds)
+        return min(1.0, max(shares))
+
+    def is_validation_time(self, last: float, cost: float) -> bool:
+        """Returns whether to score again; it may take 4 % of the time.
+
+        Args:
+            last: when it was done last, by `time.monotonic`.
+            cost: how long it took, s.
+        """
+        pause = max(25.0 * cost, 20.0, (self.seconds or 0.0) / 25)
+        return time.monotonic() - last > pause
+
+    def is_listening_time(self, listened: float, progress: float) -> bool:
+        """Returns whether one of the early moments has passed since the last listening."""
+        return any(listened < at <= progress < 1.0 for at in LISTENED)
+
+
+class Clock:
+    """The seconds spent on a run, those of earlier sessions counted."""
+
+    def __init__(self, spent: float = 0.0) -> None:
+        """Starts; `spent` are those of earlier sessions."""
+        self.spent, self.began = spent, time.monotonic()
+
+    def elapsed(self) -> float:
+        """Returns them."""
+        return self.spent + time.monotonic() - self.began
+
+    def spare(self, box: float | None) -> None:
+        """Lets what came before the first step count as half of the rest of the box at most.
+
+        Starting takes a minute on a slow machine, and a short box is there to be trained in.
+        """
+        if box is not None:
+            self.began = max(self.began, time.monotonic() - max(box - self.spent, 0.0) / 2)
 
 
 class Meter:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from wavegen.config import CONFIGS, PARTS, TrainSettings, build, build_duet
+from wavegen.config import CONFIGS, TrainSettings, build
+from wavegen.duet_config import PARTS, build_duet
 from wavegen.errors import UsageError
 from wavegen.fields import nearest
 

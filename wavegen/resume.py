@@ -54,6 +54,24 @@ class Parts(NamedTuple):
         return [(name, tuple(array.shape), np.asarray(array).dtype) for name, array in named]
 
 
+def check_same(facts: dict, family: str, model_config: Any) -> None:
+    """Raises CheckpointError naming every field in which the saved run is another model."""
+    if facts["family"] != family:
+        raise CheckpointError(
+            f"this run trains a {facts['family']}, not a {family}; use another --name or --fresh"
+        )
+    wanted = dataclasses.asdict(model_config)
+    differing = [
+        f"{name} is {facts['config'].get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if facts["config"].get(name) != value
+    ]
+    if differing:
+        raise CheckpointError(
+            f"this run's model is fixed: {'; '.join(differing)}; use another --name or --fresh"
+        )
+
+
 def changes(
     asked: TrainSettings,
     settings: TrainSettings,

@@ -23,6 +23,7 @@ from wavegen.framing import (
     checked_frames,
     checked_signal,
     labelled,
+    mid_side,
     spread,
     tight_window,
     unlabelled,
@@ -86,6 +87,7 @@ class STFT:
             raise UsageError(f"stereo={stereo!r} must be one of {', '.join(STEREO)}")
         self.n_fft, self.hop_length, self.stereo = n_fft, hop_length, stereo
         self.channels = checked_channels(channels)
+        self._turn = mid_side if channels == 2 and stereo == "mid_side" else np.asarray
         self.labels = labels
         self.features = channels * n_fft + labels
         self.frame_samples = hop_length
@@ -256,17 +258,6 @@ class STFT:
         size = max(1, count * BLOCK_REALS // max(1, frames.size))
         for first in range(0, count if frames.size else 0, size):
             yield first, min(first + size, count)
-
-    def _turn(self, signal: np.ndarray) -> np.ndarray:
-        # Left/right to mid/side; orthonormal and its own inverse.
-        if self.channels != 2 or self.stereo != "mid_side":
-            return signal
-        left, right = signal[..., 0, :], signal[..., 1, :]
-        turned = np.empty(signal.shape)
-        np.add(left, right, out=turned[..., 0, :], dtype=np.float64)
-        np.subtract(left, right, out=turned[..., 1, :], dtype=np.float64)
-        turned *= math.sqrt(0.5)
-        return turned
 
     def _rotation(self, frame: np.ndarray, count: int, inverse: bool = False) -> np.ndarray:
         # sqrt(2) exp(-2 pi i k hop t / n_fft), for k = 0 .. n_fft / 2: (..., frames, n_fft/2 + 1).

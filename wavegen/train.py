@@ -16,14 +16,14 @@ import numpy as np
 from keras import ops
 
 from wavegen import backend, config, heldout, optimizer, resume
-from wavegen.checkpoint import Run, check_same, part_of
+from wavegen.checkpoint import Run, part_of
 from wavegen.climate import Climate
 from wavegen.codec import codec_of
 from wavegen.dataset import Dataset
 from wavegen.errors import DivergedError, OutputError
 from wavegen.feed import Feed, Prefetch, feed
 from wavegen.models import FAMILIES, save
-from wavegen.plan import Meter, Plan, Stopped
+from wavegen.plan import Clock, Meter, Plan, Stopped
 
 SAVE_SECONDS = 60.0  # at most this much training is lost to a kill -9
 UNTRAINED = "not trained yet: this is what it starts from"
@@ -67,7 +67,7 @@ class Session:
     ) -> None:
         """Builds the model, reads back the run's state or begins it, and tries one step."""
         self.run, self.dataset, self.plan, self.settings = run, dataset, plan, settings
-        self.began = time.monotonic()
+        self.clock = Clock()
         family = config.family_of(model_config)
         keras.utils.set_random_seed(settings.rng_seed % 2**32)
         self.model: Any = FAMILIES[family](model_config)
@@ -75,7 +75,7 @@ class Session:
         for warning in run.warnings:
             plan.report({"event": "note", "text": warning})
         if saved:
-            check_same(saved[1], family, model_config)
+            resume.check_same(saved[1], family, model_config)
             kept = part_of(saved[0], "baselines/")
             self.yardsticks = heldout.Yardsticks.from_arrays(model_config, kept)
         else:
@@ -88,7 +88,7 @@ class Session:
         self.layout = optimizer.Layout(self.model)
         self.judge = heldout.Judge(self.model, self.yardsticks, dataset)
         self.learner = optimizer.begin(self.layout)
-        self.step, self.spent, self.best = 0, 0.0, np.inf
+        self.step, self.best = 0, np.inf
         self.rate_factor, self.rollbacks = 1.0, 0
         self.bad = 0  # gradients in a row that were not finite
         self.carry: Any = None
@@ -115,11 +115,11 @@ class Session:
 
     def loop(self) -> None:
         """Takes steps until the box is full; raises Stopped between two of them."""
-        self.spare()
+        self.clock.spare(self.plan.seconds)
         if self.step == 0:
             self.validate()
             self.save()
-            self.spare()
+            self.clock.spare(self.plan.seconds)
         listened, meter = self.progress(), Meter()
         while self.progress() < 1.0:
             self.plan.check()
@@ -132,12 +132,12 @@ class Session:
                 self.bad = 0
             meter.add(loss, self.settings.batch * self.settings.window)
             self.report_step(meter, norm, rate)
-            if self.is_listening_time(listened):
+            if self.plan.is_listening_time(listened, self.progress()):
                 listened = self.progress()
                 self.validate()
                 self.listen()
                 meter.pause()
-            elif time.monotonic() - self.last_validation > self.validation_seconds():
+            elif self.plan.is_validation_time(self.last_validation, self.judge.seconds):
                 self.validate()
                 meter.pause()
             if time.monotonic() - self.last_save > SAVE_SECONDS:
@@ -146,15 +146,6 @@ class Session:
             self.validate()
         self.listen()
 
-    def spare(self) -> None:
-        """Lets what came before the first step count as half of the rest of the box at most.
-
-        Starting takes a minute on a slow machine, and a short box is there to be trained in.
-        """
-        if self.plan.seconds is not None:
-            left = max(self.plan.seconds - self.spent, 0.0)
-            self.began = max(self.began, time.monotonic() - left / 2)
-
     def one_step(self, given: Feed, rate: float) -> tuple[float, float]:
         """Takes one training step; returns the loss and the gradient's norm."""
         learner, loss, norm, carry = self.stepper(self.learner, np.float32(rate), given, self.carry)
@@ -162,28 +153,9 @@ class Session:
         self.carry = carry
         return float(loss), float(norm)
 
-    def elapsed(self) -> float:
-        """Returns the seconds spent on the run, earlier sessions counted."""
-        return self.spent + time.monotonic() - self.began
-
     def progress(self) -> float:
-        """Returns the share of the box that is full: of its steps or its time, the fuller one."""
-        shares = [0.0]
-        if self.plan.steps is not None:
-            shares.append(self.step / max(self.plan.steps, 1))
-        if self.plan.seconds is not None:
-            shares.append(self.elapsed() / self.plan.seconds)
-        return min(1.0, max(shares))
-
-    def validation_seconds(self) -> float:
-        """Returns how long to train between validations: each may take 4 % of the time."""
-        return max(25.0 * self.judge.seconds, 20.0, (self.plan.seconds or 0.0) / 25)
-
-    def is_listening_time(self, listened: float) -> bool:
-        """Returns whether one of the early moments has passed since the last listening."""
-        return any(
-            listened < at <= self.progress() < 1.0 for at in (0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
-        )
+        """Returns the share of the box that is full."""
+        return self.plan.progress(self.step, self.clock.elapsed())
 
     # -- what happens between steps ------------------------------------------------------------
 
@@ -201,15 +173,14 @@ class Session:
         if not self.step:
             verdict = UNTRAINED
         mean = scores[0].mean if scores else -float(self.step)  # nothing held out: the latest
-        row = {"event": "validation", "step": self.step, "seconds": round(self.elapsed(), 2)}
-        row |= {"scores": [dataclasses.asdict(score) for score in scores]}
+        row = {"event": "validation", "step": self.step, "seconds": round(self.clock.elapsed(), 2)}
         keep = bool(mean < self.best + self.model.slack)
-        row |= {"verdict": verdict, "best": keep}
+        row |= {"scores": [dataclasses.asdict(s) for s in scores], "verdict": verdict, "best": keep}
         self.record(row)
         if keep:
             self.best = min(self.best, float(mean))
             self.layout.assign(np.asarray(self.learner.average))
-            facts = {"step": self.step, "seconds": self.elapsed(), "scores": row["scores"]}
+            facts = {"step": self.step, "seconds": self.clock.elapsed(), "scores": row["scores"]}
             facts |= {"climate": dataclasses.asdict(self.climate)}
             facts |= {"recordings": self.dataset.summary(), "verdict": row["verdict"]}
             save(self.run.model_path, self.model, self.yardsticks.to_arrays(), facts)
@@ -224,7 +195,7 @@ class Session:
         """Reports the step; about one a second goes to the log as well."""
         loss, speed = meter.read()
         row: dict[str, Any] = {"event": "step", "step": self.step, "loss": loss}
-        row |= {"seconds": round(self.elapsed(), 2), "rate": rate, "norm": norm}
+        row |= {"seconds": round(self.clock.elapsed(), 2), "rate": rate, "norm": norm}
         row |= {"frames_per_second": round(speed, 1), "progress": self.progress()}
         self.plan.report(row)
         if meter.due():
@@ -251,7 +222,7 @@ class Session:
             "config": dataclasses.asdict(self.model.config),
             "settings": dataclasses.asdict(self.settings),
             "step": self.step,
-            "seconds": self.elapsed(),
+            "seconds": self.clock.elapsed(),
             "best": self.best if np.isfinite(self.best) else None,
             "rate_factor": self.rate_factor,
             "rollbacks": self.rollbacks,
@@ -273,11 +244,11 @@ class Session:
         parts.check(resume.Parts(*wanted), self.run.folder)
         self.learner = optimizer.Learner(**parts.learner)
         self.layout.fix(parts.fixed)
-        self.step, self.spent = int(facts["step"]), float(facts["seconds"])
+        self.step, self.clock.spent = int(facts["step"]), float(facts["seconds"])
         self.best = np.inf if facts["best"] is None else float(facts["best"])
         self.rate_factor, self.rollbacks = float(facts["rate_factor"]), int(facts["rollbacks"])
         self.run.truncate_log(self.step)
-        note = f"continuing at step {self.step} after {self.spent:.0f} s of training"
+        note = f"continuing at step {self.step} after {self.clock.spent:.0f} s of training"
         self.plan.report({"event": "note", "text": note})
         self.settings = dataclasses.replace(self.settings, batch=parts.batch)
         self.carry = keras.tree.pack_sequence_as(blank, parts.carry)
@@ -292,10 +263,10 @@ class Session:
                 "to the last good state; the best model is kept, try --learning-rate "
                 f"{self.settings.learning_rate / 4:g}"
             )
-        rollbacks, factor, spent = self.rollbacks, self.rate_factor / 2, self.elapsed()
+        rollbacks, factor, spent = self.rollbacks, self.rate_factor / 2, self.clock.elapsed()
         self.restore(*saved)
         self.rollbacks, self.rate_factor = rollbacks, factor
-        self.spent, self.began = spent, time.monotonic()
+        self.clock = Clock(spent)
         text = f"the loss was not a number: back at step {self.step} with half the learning rate"
         self.record({"event": "note", "step": self.step, "text": text})
 
@@ -319,10 +290,8 @@ class Session:
                         f"memory does not suffice for one window of {self.settings.window} frames; "
                         "try a smaller --window or preset"
                     ) from error
-                batch = self.settings.batch // 2
-                text = (
-                    f"memory does not suffice for a batch of {self.settings.batch}; using {batch}"
-                )
+                was, batch = self.settings.batch, self.settings.batch // 2
+                text = f"memory does not suffice for a batch of {was}; using {batch}"
                 self.plan.report({"event": "note", "text": text})
                 self.settings, self.carry = dataclasses.replace(self.settings, batch=batch), None
 

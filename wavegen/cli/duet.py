@@ -11,10 +11,10 @@ from pathlib import Path
 from wavegen import presets
 from wavegen.checkpoint import Run
 from wavegen.cli.display import Console
-from wavegen.cli.parse import overrides
-from wavegen.config import DUET, PARTS
+from wavegen.cli.settings import overrides
 from wavegen.draft import check_folder
 from wavegen.duet import join
+from wavegen.duet_config import DUET, PARTS
 from wavegen.errors import CheckpointError, shown
 
 COMPOSING = 0.4  # of the time, the composer's share

@@ -80,6 +80,13 @@ def mixture(out: Any, mean: Any, scale: Any) -> tuple[Any, Any, Any]:
     return ops.log_softmax(weight), mean + scale * shift, ops.maximum(scales, LEAST_SCALE)
 
 
+def mixture_in_units(out: Any, mean: Any, scale: Any) -> Any:
+    """Returns a `mixture` as `(..., 3 * components)`, means and scales in units of `scale`."""
+    weights, means, scales = mixture(out, mean, scale)
+    own = ops.maximum(scale, LEAST_SCALE)
+    return ops.concatenate([weights, (means - mean) / own, ops.log(scales / own)], axis=-1)
+
+
 def mixture_bias(components: int) -> np.ndarray:
     """Returns float32 `(3 * components,)`: narrow and wide components, so that they can part."""
     wider = np.linspace(-1.2, 1.2, components) if components > 1 else np.zeros(1)

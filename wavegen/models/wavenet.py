@@ -20,41 +20,8 @@ from wavegen import bands
 from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.models import heads
+from wavegen.models.blocks import GatedBlock, held, in_lines
 from wavegen.models.predictor import AdaptivePredictor, companded
-from wavegen.streaming import CausalConv1D
-
-
-class GatedBlock(keras.layers.Layer):
-    """tanh times sigmoid of a dilated convolution, and the residual way around it."""
-
-    def __init__(self, gate: int, residual: int, kernel_size: int, dilation: int, **kwargs: Any):
-        """Makes one block; `gate` and `residual` are widths, `dilation` is in samples."""
-        super().__init__(**kwargs)
-        self.gate = gate
-        self.conv = CausalConv1D(2 * gate, kernel_size, dilation, name="dilated")
-        self.residual = keras.layers.Dense(residual, name="residual")
-
-    def build(self, input_shape: tuple) -> None:
-        """Builds both parts for `(batch, time, residual)`."""
-        self.conv.build(input_shape)
-        self.residual.build((*input_shape[:-1], self.gate))
-
-    def initial_state(self, batch_size: int) -> Any:
-        """Returns the convolution's silent past."""
-        return self.conv.initial_state(batch_size)
-
-    def step(self, x: Any, state: Any, bias: Any = 0.0) -> tuple[Any, Any, Any]:
-        """Returns (next block's input, gated output `(batch, time, gate)`, next state).
-
-        Args:
-            x: `(batch, time, residual)`.
-            state: of `initial_state` or an earlier step.
-            bias: what conditions the block, `(batch, time, 2 * gate)`.
-        """
-        z, state = self.conv.step(x, state)
-        z = z + bias
-        gated = ops.tanh(z[..., : self.gate]) * ops.sigmoid(z[..., self.gate :])
-        return x + self.residual(gated), gated, state
 
 
 class WaveNet(keras.Model):
@@ -171,23 +138,13 @@ class WaveNet(keras.Model):
         if not self.conditions:
             return ()
         assert given is not None, "a conditioned model has to be given something"
-        hop = self.config.condition_hop
+        hop, (batch, count, _) = self.config.condition_hop, given.shape
         features = self.config.channels * (self.config.condition_bands + 1)
-        batch, count, _ = given.shape
-        time = (count - 1) * hop
         first, second = self.conditions
         knots = ops.split(second(first(given[..., :features])), len(self.blocks), axis=-1)
-        share = (np.arange(hop, dtype="float32") / hop)[:, None]
-
-        def between(knot: Any) -> Any:
-            here, change = knot[:, :-1, None], (knot[:, 1:] - knot[:, :-1])[:, :, None]
-            return ops.reshape(here + share * change, (batch, time, knot.shape[-1]))
-
-        parts, each = (count - 1) * bands.PARTS, hop // bands.PARTS
-        shape = (batch, parts, 1, self.config.channels, bands.FILTER)
+        shape = batch, (count - 1) * bands.PARTS, self.config.channels, bands.FILTER
         filters = ops.reshape(given[:, :-1, features:], shape)
-        filters = ops.broadcast_to(filters, (*shape[:2], each, *shape[3:]))
-        return *(between(knot) for knot in knots), ops.reshape(filters, (batch, time, *shape[3:]))
+        return *(in_lines(knot, hop) for knot in knots), held(filters, hop // bands.PARTS)
 
     def steered(self, x: Any, state: Any, steering: Any) -> tuple[Any, Any]:
         """Returns what `step` does, of any number of samples, with `steering` of as many."""
@@ -278,13 +235,8 @@ class WaveNet(keras.Model):
         for c in range(self.config.channels):
             if self.softmax:
                 found.append(self.channel_logits(y, c, left))
-                continue
-            out, mean, scale = self.last_layer(y, c, left)
-            weights, means, scales = heads.mixture(out, mean, scale)
-            own = ops.maximum(scale, heads.LEAST_SCALE)
-            found.append(
-                ops.concatenate([weights, (means - mean) / own, ops.log(scales / own)], axis=-1)
-            )
+            else:
+                found.append(heads.mixture_in_units(*self.last_layer(y, c, left)))
         return ops.stack(found, axis=-2)
 
     def log_prob(self, y: Any, following: Any) -> Any:

@@ -15,11 +15,12 @@ from wavegen.engines.numba_cpu.compiling import inlined, kept
 from wavegen.engines.numba_cpu.elementary import gate
 from wavegen.engines.numba_cpu.head import drawn, judged, spelled, summed_up, weighed
 from wavegen.engines.numba_cpu.hearing import enter
+from wavegen.engines.numba_cpu.pointers import pointer, pointers
 from wavegen.engines.numba_cpu.product import Rows, linear
 from wavegen.engines.numba_cpu.rounding import encode, encode_gate
 from wavegen.engines.numba_cpu.sessions import DRAW, LISTEN
 from wavegen.engines.numba_cpu.shapes import FILTER, WHITENING
-from wavegen.engines.numba_cpu.vector import load, pointer, pointers, splat, store, width_of
+from wavegen.engines.numba_cpu.vector import load, splat, store, width_of
 
 
 @inlined

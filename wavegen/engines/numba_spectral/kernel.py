@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import kept
+from wavegen.engines.numba_cpu.pointers import pointer, pointers
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, LISTEN
-from wavegen.engines.numba_cpu.vector import pointer, pointers
 from wavegen.engines.numba_spectral.hearing import code_of, hear, levels, powers
 from wavegen.engines.numba_spectral.rendering import bring, expect, judged, waver
 from wavegen.engines.numba_spectral.weighing import likelihood, pick, remember, weigh
