@@ -356,6 +356,24 @@ def test_a_seed_is_continued_from_its_last_sound(untrained, capsys):
     assert "bit for bit: all of it" in capsys.readouterr().err
 
 
+def test_a_seed_is_continued_from_where_it_is_asked_to(untrained, capsys):
+    """In the middle of a sound, from which `again` finds it, and nowhere else."""
+    seed = tune(3.0, 8000)
+    audio.write("song.wav", seed, 8000)
+    command = ["sample", "song.wav", "-t", "0.5", "--seed", "3", "--prime", "0.5"]
+    assert run(*command, "--at", "1.25s") == 0
+    made = recipe.read(path := capsys.readouterr().out.strip())
+    assert made.position == 10000
+    drawn = audio.read(path)[0]
+    assert np.abs(drawn[0, :4000] - seed[0, 6000:10000]).max() < 1e-3
+    assert run("again", path) == 0
+    assert "bit for bit: all of it" in capsys.readouterr().err
+    assert run(*command, "--at", "3.1", "-o", "other") == 2
+    assert "song.wav: --at 3.1 lies beyond its end; it is 3.0 s long" in capsys.readouterr().err
+    assert run("sample", "--at", "1") == 2
+    assert "--at is a place in a seed" in capsys.readouterr().err
+
+
 def test_a_guard_that_works_often_says_so_once(untrained, capsys, monkeypatch):
     plain = Sampler.stream
 

@@ -143,6 +143,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--noisiness", type=factor, help="how much an LSTM's tones waver: 1 as learned (0.5)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
     add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")
+    add("--at", type=seconds, help="place in the seed to go on from, 83 or 1m23s (its last sound)")
     add(
         "--guard",
         action=argparse.BooleanOptionalAction,

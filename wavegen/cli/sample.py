@@ -30,6 +30,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         play.check(arguments)
     if arguments.report or arguments.picture:
         plots.figure([1.0])  # says now what is missing
+    if arguments.at is not None and not arguments.seeds:
+        raise UsageError("--at is a place in a seed; name one")
     seeds: list[Path | None] = [Path(seed) for seed in arguments.seeds] or [None]
     for seed in seeds:
         if seed is not None:
@@ -91,8 +93,14 @@ def continue_one(
     pictures = [picture.beside(path) for path in paths] if picture.wanted(arguments) else []
     for path in [*paths, *wanted, *pictures]:
         naming.refuse(path, seed, arguments.force, *map(Path, arguments.seeds))
-    heard, position = drawing.read_end(seed, rate, channels, arguments.prime)
-    if seed is not None and np.abs(heard[:, -rate:]).max() < SILENCE:
+    at = None if arguments.at is None else max(1, round(arguments.at * rate))
+    heard, position = drawing.read_end(seed, rate, channels, arguments.prime, at)
+    if seed is not None and at is not None and position < at:
+        raise UsageError(
+            f"{audio.shown(seed)}: --at {arguments.at:g} lies beyond its end; it is "
+            f"{position / rate:.1f} s long"
+        )
+    if seed is not None and at is None and np.abs(heard[:, -rate:]).max() < SILENCE:
         stop = drawing.sounding(seed, rate, channels)
         if stop < position:
             console.note(
