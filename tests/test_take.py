@@ -66,16 +66,17 @@ class Plain:
         return np.swapaxes(frames, 1, 2), state
 
 
-def sampler(engine, level_is_held=True):
+def sampler(engine, level_is_held=True, head=""):
     config = SimpleNamespace(sample_rate=RATE, level_is_held=level_is_held, tried={}, enough=0.0)
-    config.noise_shape, config.normals = (1,), slice(0)
+    config.noise_shape, config.normals, config.head = (1,), slice(0), head
+    config.n_fft = config.hop_length = 1
     return SimpleNamespace(config=config, codec=Plain(), engine=engine)
 
 
-def take(engine, rows=range(1), held=True):
+def take(engine, rows=range(1), held=True, **kind):
     sound = 10 ** (-35 / 20) * np.sqrt(2) * np.sin(np.arange(2 * RATE) * 0.2 * np.pi)
     heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0, sound[None].astype("float32"))
-    return Take(sampler(engine), heard, rows, 5, {"temperature": 1.0}, held=held)
+    return Take(sampler(engine, **kind), heard, rows, 5, {"temperature": 1.0}, held=held)
 
 
 def blocks(seconds):
@@ -88,6 +89,30 @@ def test_the_level_of_the_seed_is_held(drift):
     held = np.concatenate(list(take(Wanderer(drift)).plain(blocks(10))), axis=-1)
     assert abs(level_db(free[..., -RATE:]) + 35) > 30
     assert abs(level_db(held[..., -RATE:]) + 35) < 8
+
+
+@pytest.mark.parametrize(
+    ("drift", "held", "bolder"), [(-6, True, True), (6, True, False), (-6, False, False)]
+)
+def test_an_lstm_that_rests_for_long_is_bolder_and_only_then(drift, held, bolder):
+    """In any blocks, and no bolder than it may be."""
+    kind, engine = dict(level_is_held=False, head="codes", held=held), Wanderer(drift, answer=20.0)
+    one = take(engine, **kind)
+    parts, after = [], one.start
+    for _ in range(40):
+        part, after = one.draw(after, 1, [0])
+        parts.append(part)
+    sound = np.concatenate(parts, axis=-1)
+    if held:
+        at_once, _ = one.draw(one.start, 15, [0])
+        assert np.array_equal(sound[..., : at_once.shape[-1]], at_once)
+    changed = level_db(sound[..., -RATE:]) - level_db(sound[..., -2 * RATE : -RATE])
+    if bolder:
+        assert -20 < level_db(sound[..., -RATE:]) + 35 < 0
+    else:
+        assert changed == pytest.approx(drift, abs=0.2)
+    deaf = one.controls([0], np.zeros_like(after.power), 0.0)
+    assert deaf["temperature"] == (1.5 if held else 1.0)
 
 
 def test_within_the_band_nothing_is_touched():

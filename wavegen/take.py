@@ -2,8 +2,9 @@
 
 Left alone for long, a model that feeds on its own samples gets louder or softer. So the level is
 held: the temperature gives way a little while the last instant, or the last second and a half, is
-louder than the seed was, and comes back when it is softer. It looks at a variation's own past only,
-so that stays the same in any batch. What is worth keeping of what was drawn, `guard` says.
+louder than the seed was, and comes back when it is softer. An LSTM that rests for long is bolder in
+what happens next, for left alone it may never play another note. It looks at a variation's own past
+only, so that stays the same in any batch. What is worth keeping of what was drawn, `guard` says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ BLOCK_SECONDS = 0.02  # drawn at one temperature
 # Seconds whose level is held; dB above and below the seed's that are left to the music; by how much
 # the temperature gives way for each dB beyond.
 HOLDS = ((0.15, 6.0, np.inf, 0.02), (1.5, 3.0, 3.0, 0.01))
+REST_DB, BOLDER = 5.0, 0.05  # below the seed's, over the second of these times; for each dB beyond
+BOLDEST = 1.5  # temperature, at most, relative to the one asked for
 SILENT_DB = -80.0  # a softer seed has no level to keep to
 AT_ONCE = 4  # blocks drawn in one go where nobody decides between them
 LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
@@ -96,6 +99,7 @@ class Take:
         self.level_db = heard.level_db
         self.levelled = held and heard.level_db > SILENT_DB  # the level has a say in the choice
         self.held = self.levelled and config.level_is_held  # and leads the temperature
+        self.rests = self.levelled and getattr(config, "head", "") == "codes"
         kept = round(DEAD_SECONDS * self.rate)
         recent = heard.sound[:, -kept:]
         recent = np.pad(recent, [(0, 0), (kept - recent.shape[1], 0)])
@@ -161,7 +165,8 @@ class Take:
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
         share = np.array([-np.expm1(-self.seconds / seconds) for seconds, *_ in HOLDS])
         by_level = self.sampler.config.level_is_held
-        at_once = 1 if by_level else blocks  # in one go where the level has no say
+        # In one go where the level has no say.
+        at_once = 1 if by_level or self.rests else blocks
         for _ in range(blocks // at_once):
             noise = self.chance(variations, attempts, position, at_once * self.block, decoding)
             frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))
@@ -210,6 +215,9 @@ class Take:
                 beyond = np.maximum(column - above, 0.0) - np.maximum(-column - below, 0.0)
                 factor -= slope * beyond
             factor = np.clip(factor, LEAST, MOST)
+        if self.rests:
+            short_db = np.maximum(-self.excess_db(power)[:, 1] - REST_DB, 0.0)
+            factor = np.minimum(factor + BOLDER * short_db, BOLDEST)
         if np.any(factor != 1.0):
             given["temperature"] = given["temperature"] * factor
         return {k: v if np.ptp(v) else float(v[0]) for k, v in given.items()}
