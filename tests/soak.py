@@ -267,7 +267,10 @@ def headers(place: Path, count: int, seed: int) -> None:
 
 
 def full(place: Path, count: int, seed: int) -> None:
-    """Saves states and draws sound where files may not grow beyond a limit, as on a full disk."""
+    """Saves states and draws sound where files may not grow beyond a limit, as on a full disk.
+
+    What it prints must go to a pipe or a terminal: the limit holds for every file.
+    """
     import resource
 
     import soundfile
@@ -281,7 +284,8 @@ def full(place: Path, count: int, seed: int) -> None:
     os.chdir(place)
     models.save(place / "model.safetensors", make_model("wavenet", levels=64), {}, {})
     soundfile.write("seed.wav", tune(1.0, 8000).T, 8000)
-    drawing = ["sample", "seed.wav", "-m", "model.safetensors", "--seed", "1", "--no-guard", "-q"]
+    drawing = ["sample", "seed.wav", "-m", "model.safetensors", "--seed", "1"]
+    drawing += ["--no-guard", "--no-picture", "-q"]
     assert main([*drawing, "-t", "1"]) == 0  # and the engine is compiled
     run = Run.open(place / "run", create=True)
     for step in (1, 2):
