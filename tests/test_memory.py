@@ -9,21 +9,22 @@ import pytest
 
 from wavegen import pcm, riff
 
-RATE = 8000  # of the model too: to resample ten hours takes a minute
+RATE = 16000  # of the model too: to resample ten hours takes a minute
 TRAINING = """
 import resource
 from wavegen import cli
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 def train(name, steps):
     command = ["train", name + ".wav", "--arch", "lstm", "--preset", "tiny", "--name", name]
-    command += ["--steps", steps, "--sample-rate", "8000", "--channels", "2"]
+    command += ["--steps", steps, "--sample-rate", "16000", "--channels", "2"]
     assert cli.main(command + ["--sample-seconds", "0.1"]) == 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-before = train("short", "10")
+train("short", "10")
+before = peak()
 train("long", "100")
 command = ["sample", "long.wav", "-m", "runs/long", "--at", "5h0.4s", "-t", "1", "-o", "."]
 assert cli.main(command) == 0
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print("growth", peak - before)
+print("growth", peak() - before)
 """
 
 
@@ -48,7 +49,7 @@ def test_ten_hours_train_in_bounded_memory(tmp_path):
     rng = np.random.default_rng(0)
     sparse_wav(tmp_path / "short.wav", 60.0, rng)
     sparse_wav(tmp_path / "long.wav", 36000.0, rng)
-    assert (tmp_path / "long.wav").stat().st_size > 2e9
+    assert (tmp_path / "long.wav").stat().st_size > 2**32  # RF64
     said = subprocess.run(
         [sys.executable, "-c", TRAINING],
         cwd=tmp_path,

@@ -91,7 +91,7 @@ class Take:
         self.settings: dict[str, np.ndarray] = each
         config = sampler.config
         self.rate, self.hop = config.sample_rate, sampler.codec.frame_samples
-        # Where the level is not held there is nothing to decide within a moment.
+        # What rests is decided once a moment; where the level is held, within one.
         seconds = BLOCK_SECONDS if config.level_is_held else moment.SECONDS
         self.block = max(1, round(seconds * self.rate / self.hop))
         self.seconds = self.block * self.hop / self.rate
@@ -164,9 +164,8 @@ class Take:
         variations = [self.rows[row] for row in rows]
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
         share = np.array([-np.expm1(-self.seconds / seconds) for seconds, *_ in HOLDS])
-        by_level = self.sampler.config.level_is_held
         # In one go where the level has no say.
-        at_once = 1 if by_level or self.rests else blocks
+        at_once = 1 if self.sampler.config.level_is_held or self.rests else blocks
         for _ in range(blocks // at_once):
             noise = self.chance(variations, attempts, position, at_once * self.block, decoding)
             frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))

@@ -35,8 +35,8 @@ USAGE = {  # of those with so many flags that argparse's own would hide what mat
 
 EPILOG = {
     "sample": "Two models come with wavegen, to hear something at once: demo-lstm and "
-    "demo-wavenet; -m plays them by name. They have learned nothing but recordings/shipped, on "
-    "one core, for 15 and for 42 minutes; recordings/README.md has the commands."
+    "demo-wavenet; -m plays them by name. They have learned nothing but recordings/shipped, "
+    "for 16 minutes of two cores and 42 of one; recordings/README.md has the commands."
 }
 
 
