@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -87,6 +88,8 @@ LONGEST = ["memory", "engines", "sine", "reference", "notebooks", "compiling"]
 def pytest_configure(config):
     global QUICK
     QUICK = "not slow" in config.option.markexpr
+    hypothesis.settings.register_profile("quick", max_examples=examples(100))
+    hypothesis.settings.load_profile("quick")
     config.option.loadscopereorder = False  # else files of few tests, however long, come last
 
 
@@ -202,10 +205,11 @@ SHARED = {}
 
 @pytest.fixture(autouse=True)
 def one_precision(monkeypatch):
-    """Lets the quick suite compile the LSTM's kernel for float32 alone, which CI does for all."""
+    """Lets the quick suite compile one kernel a family, float32's, which CI does for all."""
     if QUICK:
-        name = "wavegen.engines.numba_spectral.engine.DEFAULTS"
-        monkeypatch.setattr(name, {width: "float32" for width in (1, 2, 4, 8, 16)})
+        for family in ("numba_cpu", "numba_spectral"):
+            name = f"wavegen.engines.{family}.engine.DEFAULTS"
+            monkeypatch.setattr(name, {width: "float32" for width in (1, 2, 4, 8, 16)})
 
 
 @pytest.fixture

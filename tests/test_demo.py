@@ -40,6 +40,7 @@ def test_training_found_them_better_than_their_baselines(name):
     assert file.extra["climate"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", demo.DEMOS)
 def test_they_beat_their_baselines_on_what_was_held_out(name, tmp_path, capsys):
     for path in sorted(SHIPPED.glob("*.wav")):

@@ -20,8 +20,8 @@ from wavegen.models import named_weights
 
 # The reference by itself takes long to compile; in the quick suite others are compared with it.
 CASES = [pytest.param(("reference", "float32"), marks=[SLOW] * (not JAX))]
-CASES += [("numba", "float32"), ("numba", "int8")]
-CASES.append(pytest.param(("numba", "bfloat16"), marks=SLOW))
+CASES.append(("numba", "float32"))
+CASES += [pytest.param(("numba", coarse), marks=SLOW) for coarse in ("bfloat16", "int8")]
 # Every head of the family: mono, stereo, with and without the predictor, widths that are no whole
 # vectors, three taps, many levels and few, orders and hops of the predictor that are odd.
 HEADS = [
@@ -129,8 +129,6 @@ def make(request):
 
     def made(model, engine=one_engine):
         name, precision = request.param
-        if conftest.QUICK and precision == "int8" and type(model).family == "spectral_lstm":
-            pytest.skip("one kernel takes half a minute: in CI")
         if name == "numba" and not engines.is_compiled(model.config):
             pytest.skip("draws no spectral baseline")
         return engine(model, name, precision)
@@ -297,7 +295,7 @@ def test_one_control_a_row(model, make):
 # -- agreement with the reference ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("batch", [1, pytest.param(8, marks=SLOW)])
 @pytest.mark.parametrize("fields", HEADS, ids=str)
 def test_distributions_are_the_references(fields, batch):
     """Teacher-forced, below and above the receptive field, past some of the predictor's fits."""
@@ -347,7 +345,8 @@ def test_other_processors_compute_the_same(lanes, precision, kind):
     assert np.abs(found - wanted).max() < (1e-4 if precision == "float32" else 0.05) * wanted.std()
 
 
-@pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=SLOW), "int8"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @pytest.mark.parametrize("kind", ["logistic", "softmax"])
 def test_fewer_bits_stay_near(precision, kind):
     """Weights as coarse as these move a distribution by little, and by more than nothing."""
@@ -415,7 +414,9 @@ def test_rows_need_not_have_begun_together(name, fields):
         assert_near(own, end, share=0)
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=SLOW), "int8"])
+@pytest.mark.parametrize(
+    "precision", ["float32", *(pytest.param(name, marks=SLOW) for name in ("bfloat16", "int8"))]
+)
 def test_cores_change_no_bit(precision):
     model = make_model("wavenet", channels=2)
     frames = make_frames(model, batch=13, time=12)

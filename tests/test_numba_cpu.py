@@ -51,6 +51,10 @@ def each_of(lanes):
 each_precision = pytest.mark.parametrize(
     "precision", [pytest.param(one, marks=[SLOW] * (one == "bfloat16")) for one in PRECISIONS]
 )
+# A kernel takes a quarter of a minute to compile: the quick suite has one.
+each_kernel = pytest.mark.parametrize(
+    "precision", [pytest.param(one, marks=[SLOW] * (one != "float32")) for one in PRECISIONS]
+)
 
 # -- elementary functions --------------------------------------------------------------------------
 
@@ -873,6 +877,7 @@ def test_the_nucleus_is_the_models(lanes, top_p):
 
 
 @each_of(BOTH)
+@pytest.mark.slow
 @pytest.mark.parametrize("top_p", [1.0, 1 - 2.0**-24, 0.9])
 def test_what_cannot_be_is_never_drawn(lanes, top_p):
     """Not at the ends of the uniforms, and not the levels that fill up the last vector."""
@@ -1048,7 +1053,7 @@ def heard(engine_, **fields):
     return engine_.prime(make_frames(odd_model(**fields), batch=3, time=40))
 
 
-@each_precision
+@each_kernel
 def test_a_session_in_the_middle_changes_nothing(precision):
     """Neither for the voices that it is taken of, nor for those that go on from it."""
     maker = made(precision, channels=2)
@@ -1070,7 +1075,7 @@ def test_a_session_in_the_middle_changes_nothing(precision):
     assert len(np.unique(whole)) > 5  # it does play
 
 
-@each_precision
+@each_kernel
 def test_drawing_changes_neither_the_session_nor_the_weights(precision):
     maker = made(precision, channels=2)
     start = heard(maker, channels=2)
@@ -1087,7 +1092,7 @@ def test_drawing_changes_neither_the_session_nor_the_weights(precision):
         assert not any(np.shares_memory(a, b) for b in leaves(start))
 
 
-@each_precision
+@each_kernel
 @pytest.mark.parametrize("fields", [dict(channels=2), dict(predictor_order=0)], ids=str)
 def test_frames_are_drawn_from_the_logits(precision, fields):
     """What is drawn with a uniform is what the logits of the same frames say."""
@@ -1105,7 +1110,7 @@ def test_frames_are_drawn_from_the_logits(precision, fields):
     assert np.array_equal(likeliest, logits.argmax(axis=-1))
 
 
-@each_precision
+@each_kernel
 def test_frames_are_drawn_from_the_mixtures(precision):
     """Where a level is drawn from, it is likely: what is drawn is what is judged."""
     fields = dict(channels=2)
@@ -1123,7 +1128,7 @@ def test_frames_are_drawn_from_the_mixtures(precision):
     assert np.array_equal(middles, again)
 
 
-@each_precision
+@each_kernel
 @pytest.mark.parametrize("head", ["softmax", "logistic"])
 def test_log_prob_is_the_distributions_own_and_so_are_blocks(precision, head, monkeypatch):
     maker = made(precision, channels=2, head=head)
@@ -1151,6 +1156,7 @@ def test_the_predictor_remembers_the_last_samples():
     assert following[3].tolist() == [[39 % maker.config.predictor_hop]] * 3
 
 
+@pytest.mark.slow
 def test_more_inputs_than_a_chunk():
     """Six gates of 100 are 672 inputs of the skip sum: two chunks of int8."""
     fields = dict(head="softmax", gate_channels=100, predictor_order=0)
@@ -1161,7 +1167,7 @@ def test_more_inputs_than_a_chunk():
     assert np.abs(logits["int8"] - logits["float32"]).max() < 0.1 * spread_
 
 
-@each_precision
+@each_kernel
 def test_the_kernel_is_compiled_once(precision):
     """Half a minute that nobody waits for twice: no batch, block or model has a type of its own."""
     made(precision, channels=2).warm_up()
@@ -1185,7 +1191,7 @@ def test_the_kernel_is_compiled_once(precision):
 
 def test_noise_that_cannot_be_written_to_is_no_other_type():
     """As an array of JAX or TensorFlow looks to numpy."""
-    maker = made("int8", channels=2)
+    maker = made("float32", channels=2)
     maker.warm_up()
     before = len(kernel.run.signatures)
     start, noise = heard(maker, channels=2), uniforms(maker, 3, 5)
@@ -1198,9 +1204,9 @@ def test_noise_that_cannot_be_written_to_is_no_other_type():
 
 def test_warming_up_compiles_what_a_model_needs():
     """For every model: the kernel is compiled for kinds of numbers, not for sizes."""
-    warm_up("int8")
+    warm_up("float32")
     before = len(kernel.run.signatures)
     model = make_model("wavenet", channels=2, kernel_size=3)
-    drawer = engines.make(model, "numba", "int8")
+    drawer = engines.make(model, "numba", "float32")
     drawer.draw(drawer.prime(make_frames(model)), np.zeros((2, 5, 2), np.float32))
     assert len(kernel.run.signatures) == before
