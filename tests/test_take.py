@@ -68,7 +68,8 @@ class Plain:
 
 def sampler(engine, level_is_held=True, head=""):
     config = SimpleNamespace(sample_rate=RATE, level_is_held=level_is_held, tried={}, enough=0.0)
-    config.noise_shape, config.normals, config.head = (1,), slice(0), head
+    config.noise_shape, config.head = (1,), head
+    config.normals = config.swings = slice(0, 0)
     config.n_fft = config.hop_length = 1
     return SimpleNamespace(config=config, codec=Plain(), engine=engine)
 

@@ -84,7 +84,12 @@ class WaveNetConfig:
     @property
     def normals(self) -> slice:
         """Which of what a frame takes are normals, not uniforms: none."""
-        return slice(0)
+        return slice(0, 0)
+
+    @property
+    def swings(self) -> slice:
+        """Which of it say how far a band's power is from what is expected: none."""
+        return slice(0, 0)
 
     def sustained(self, factor: float) -> WaveNetConfig:
         """Returns what draws: the same model whose predictor listens `factor` times as long."""
@@ -178,6 +183,11 @@ class SpectralLSTMConfig:
         """Which of the pairs of `noise_shape` are normals, not uniforms."""
         start = int(self.head == "codes")
         return slice(start, start + self.channels * self.n_fft // 2)
+
+    @property
+    def swings(self) -> slice:
+        """Which of them say how far the power of each band is from what is expected of it."""
+        return slice(self.normals.stop, self.noise_shape[0])
 
     def sustained(self, factor: float) -> SpectralLSTMConfig:
         """Returns what draws: the same model whose level and colour of late last so much longer.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavegen import consistent, moment
+from wavegen import consistent, lasting, moment
 from wavegen.chance import normals, uniforms
 from wavegen.climate import DEAD_SECONDS
 from wavegen.nest import map_nest
@@ -194,10 +194,11 @@ class Take:
         own = np.stack([drawn(*way) for way in zip(variations, attempts, strict=True)])
         if overlap:
             shared = np.stack([drawn(variation, 0) for variation in variations])
-            return consistent.white(own, shared, config, self.sampler.codec, decoding.frame)
-        pairs = config.normals
-        if pairs.stop:
-            own[:, :, pairs] = normals(own[:, :, pairs])
+            own = consistent.white(own, shared, config, self.sampler.codec, decoding.frame)
+        elif config.normals.stop:
+            own[:, :, config.normals] = normals(own[:, :, config.normals])
+        if config.swings.stop > config.swings.start:
+            lasting.lasting(own, config, self.rng_seed, variations, position)
         return own
 
     def controls(
