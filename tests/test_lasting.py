@@ -1,4 +1,4 @@
-"""Chance that lasts: uniform by itself, the next like the last, the same in blocks of any length."""
+"""Chance that lasts: uniform by itself, next like last, the same in blocks of any length."""
 
 import numpy as np
 from conftest import make_config
