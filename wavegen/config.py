@@ -129,7 +129,7 @@ class SpectralLSTMConfig:
     def controls(self) -> dict[str, float]:
         """What the user can turn while drawing, and where it stands."""
         if self.head == "codes":
-            return {"temperature": 1.0, "top_p": 1.0, "noisiness": 0.5}
+            return {"temperature": 1.0, "top_p": 1.0, "noisiness": 0.4}
         return {"temperature": 0.7}  # at 1 the heavy tails of all coefficients drown the tones
 
     @property

@@ -92,7 +92,7 @@ class Duet:
             rng_seed: with the variation's number it decides all chance.
             first_variation: number of the first variation.
             block_seconds: length of a block; it does not change the sound.
-            noisiness: of both: how much the composer's tones waver, and, from 0.5 on up or down,
+            noisiness: of both: how much the composer's tones waver, and, from 0.4 on up or down,
                 how widely the renderer draws.
             **options: of `Sampler.stream`.
         """
@@ -115,7 +115,7 @@ class Duet:
             rng_seed=rng_seed,
             first_variation=first_variation,
             first_frame=OWN_CHANCE,
-            temperature=np.clip(0.9 + 0.2 * np.asarray(noisiness), 0.8, 1.3),
+            temperature=np.clip(0.92 + 0.2 * np.asarray(noisiness), 0.8, 1.3),
         )
         size = max(1, round(block_seconds * self.config.sample_rate))
         ready = np.zeros((count, self.config.channels, 0), np.float32)
