@@ -138,7 +138,7 @@ class SpectralLSTMConfig:
 
         How much tones should waver hangs on the music, so the ear is asked.
         """
-        return {"noisiness": (1.0, 2.0, 0.0, 1.5)} if self.head == "codes" else {}
+        return {"noisiness": (1.0, 0.5, 2.0, 0.0)} if self.head == "codes" else {}
 
     @functools.cached_property
     def band_of(self) -> tuple[int, ...]:
