@@ -7,6 +7,7 @@ takes its variants from `variants()`.
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import os
 import sys
@@ -88,12 +89,15 @@ LONGEST = ["memory", "engines", "sine", "reference", "notebooks", "compiling"]
 def pytest_configure(config):
     global QUICK
     QUICK = "not slow" in config.option.markexpr
+    gc.disable()  # until all is imported: a million objects, none of them garbage
     hypothesis.settings.register_profile("quick", max_examples=examples(100))
     hypothesis.settings.load_profile("quick")
     config.option.loadscopereorder = False  # else files of few tests, however long, come last
 
 
 def pytest_collection_modifyitems(items):
+    gc.freeze()  # nobody need look through them again
+    gc.enable()
     names = [f"test_{name}" for name in LONGEST]
     place = {name: number for number, name in enumerate(names)}
     items.sort(key=lambda item: place.get(item.path.stem, len(names)))

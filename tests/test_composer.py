@@ -98,6 +98,7 @@ def test_codes_are_the_nearest_of_the_book_and_all_are_used(model):
     assert np.array_equal(np.asarray(model.head.seen(heard).code)[..., 0], code)
 
 
+@pytest.mark.slow
 def test_codes_can_be_fitted_to_next_to_nothing(model):
     from wavegen.models import FAMILIES
 

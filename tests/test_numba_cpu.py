@@ -221,7 +221,9 @@ class Product:
 WIDTHS = [(1, 2), (2, 6), (3, 40), (7, 48), (8, 512), (13, 22), (15, 64), (16, 30), (1, 1100)]
 
 
-@each_precision
+@pytest.mark.parametrize(
+    "precision", [pytest.param(one, marks=[SLOW] * (one != "int8")) for one in PRECISIONS]
+)
 @each_of(TWO)
 def test_products(lanes, precision):
     rng = np.random.default_rng(0)

@@ -88,6 +88,7 @@ def test_causal_conv_is_the_textbook_sum():
     assert np.asarray(layer(impulse))[0, :, 0].tolist() == [0, 7, 0, 5, 0, 3, 0, 0]
 
 
+@conftest.in_ci
 def test_recurrent_stack_keeps_the_contract():
     layer = RecurrentStack(6, 3)
     layer.build((None, None, 4))

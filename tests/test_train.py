@@ -202,6 +202,7 @@ def test_too_little_memory_halves_the_batch(recordings, tmp_path, monkeypatch):
         fit(tmp_path / "runs/b", data, model_config, given, steps=2)
 
 
+@pytest.mark.slow
 def test_without_a_held_out_part_the_latest_is_kept(tmp_path, monkeypatch, recordings):
     model_config = make_config("wavenet", **PLAIN)
     data = dataset.load(recordings, sample_rate=8000, channels=1, heldout=0.0)
