@@ -127,8 +127,12 @@ def model(request):
 def make(request):
     """Returns what makes the engine of this case, or skips a family it does not draw."""
 
+    name, precision = request.param
+    variant = request.node.callspec.params.get("model", ONCE[0])
+    if precision != "float32" and variant not in ONCE:
+        pytest.skip("coarser weights: each head once")
+
     def made(model, engine=one_engine):
-        name, precision = request.param
         if name == "numba" and not engines.is_compiled(model.config):
             pytest.skip("draws no spectral baseline")
         return engine(model, name, precision)
