@@ -117,6 +117,7 @@ def test_what_no_signal_could_have_still_has_a_stable_solution(lift, frequencies
 # -- what it is fitted on ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @untimed
 @given(SEEDS, st.integers(1, 30), st.integers(1, 40), st.floats(3, 300), st.integers(1, 12))
 def test_sums_are_the_autocorrelation_under_the_window(seed, order, hop, memory, hops):

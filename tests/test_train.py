@@ -127,6 +127,7 @@ def test_a_slow_start_leaves_half_of_the_rest_of_the_box(spent, started):
     assert clock.spent == spent
 
 
+@pytest.mark.slow
 def test_another_model_is_refused_field_by_field(recordings, tmp_path):
     model_config = make_config("wavenet", **PLAIN)
     data, given = load(recordings, model_config), settings("wavenet")
