@@ -90,8 +90,9 @@ def pytest_configure(config):
     global QUICK
     QUICK = "not slow" in config.option.markexpr
     gc.disable()  # until all is imported: a million objects, none of them garbage
-    hypothesis.settings.register_profile("quick", max_examples=examples(100))
-    hypothesis.settings.load_profile("quick")
+    if QUICK:
+        hypothesis.settings.register_profile("quick", max_examples=examples(100))
+        hypothesis.settings.load_profile("quick")
     config.option.loadscopereorder = False  # else files of few tests, however long, come last
 
 

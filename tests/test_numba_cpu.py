@@ -48,13 +48,15 @@ def each_of(lanes):
     return pytest.mark.parametrize("lanes", marked, ids=lanes_name)
 
 
-each_precision = pytest.mark.parametrize(
-    "precision", [pytest.param(one, marks=[SLOW] * (one == "bfloat16")) for one in PRECISIONS]
-)
+def each_of_precisions(*quick):
+    """Tests run for these in the quick suite, in CI for all."""
+    marked = [pytest.param(one, marks=[SLOW] * (one not in quick)) for one in PRECISIONS]
+    return pytest.mark.parametrize("precision", marked)
+
+
+each_precision = each_of_precisions("float32", "int8")
 # A kernel takes a quarter of a minute to compile: the quick suite has one.
-each_kernel = pytest.mark.parametrize(
-    "precision", [pytest.param(one, marks=[SLOW] * (one != "float32")) for one in PRECISIONS]
-)
+each_kernel = each_of_precisions("float32")
 
 # -- elementary functions --------------------------------------------------------------------------
 
@@ -221,9 +223,7 @@ class Product:
 WIDTHS = [(1, 2), (2, 6), (3, 40), (7, 48), (8, 512), (13, 22), (15, 64), (16, 30), (1, 1100)]
 
 
-@pytest.mark.parametrize(
-    "precision", [pytest.param(one, marks=[SLOW] * (one != "int8")) for one in PRECISIONS]
-)
+@each_of_precisions("int8")
 @each_of(TWO)
 def test_products(lanes, precision):
     rng = np.random.default_rng(0)

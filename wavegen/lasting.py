@@ -37,10 +37,9 @@ def lasting(chance: np.ndarray, config: Any, seed: int, variations: list[int], s
     """
     swings = chance[:, :, config.swings]
     every = max(1, round(SECONDS * config.sample_rate / config.hop_length))
-    place = (start + np.arange(chance.shape[1])) / np.float64(every)
-    first = start // every
-    index = place.astype(np.int64) - first
-    after = (place - first - index).astype(np.float32)[:, None, None]
+    first, since = divmod(start, every)
+    index, rest = np.divmod(since + np.arange(chance.shape[1]), every)
+    after = (rest / every).astype(np.float32)[:, None, None]
     norm = np.sqrt(np.square(after) + np.square(1 - after))
     curves = {}
     for variation in set(variations):
