@@ -8,7 +8,8 @@ A set is a folder with train/ and heldout/; one without is both. Seeds are 4 s, 
 spread over every held-out recording; a recording too short to hold seed and continuation is played
 on from its end. Each continuation is compared with its own recording (`wavegen.likeness`), in level
 with its seed and what really follows. The music that really follows, a constant tone and the
-network before its first step go through the same table. Figures are medians, `clean` counts sounds
+network before its first step go through the same table (with a memory of what was heard it goes
+through it once more: that needs no training). Figures are medians, `clean` counts sounds
 without a fault; `copied` is how like its nearest second of the training part a second is
 (`wavegen.nearest`).
 """
@@ -195,13 +196,18 @@ def row(who: str, found: list[likeness.Likeness], **facts: Any) -> dict[str, Any
 
 
 def drawn(
-    who: str, file: checkpoint.ModelFile, spots: list[Place], options: argparse.Namespace
+    who: str,
+    file: checkpoint.ModelFile,
+    spots: list[Place],
+    options: argparse.Namespace,
+    controls: dict[str, float],
 ) -> list[np.ndarray]:
     """Returns a model's continuations; they are written to --out, if given."""
     sampler, found = Sampler(file), list[np.ndarray]()
     for number, spot in enumerate(spots):
         heard = sampler.listen(spot.seed, SEED_SECONDS)
-        blocks = list(sampler.stream(heard, options.seconds, first_variation=number))
+        given: dict[str, Any] = {"first_variation": number, **controls}
+        blocks = list(sampler.stream(heard, options.seconds, **given))
         sound = np.concatenate(blocks, axis=-1)[0, :, sampler.codec.delay_samples :]
         found.append(sound)
         if options.out:
@@ -241,7 +247,8 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             file, music, name = checkpoint.read_model(path), part_of(folder, "heldout"), folder.name
             recordings = heldout(music, file.config.sample_rate, file.config.channels)
             spots = list(places(recordings, options.count, options.seconds))
-            models = {f"{path.parent.name} {file.extra.get('seconds', 0) / 60:.0f} min": file}
+            trained_for = f"{path.parent.name} {file.extra.get('seconds', 0) / 60:.0f} min"
+            models: dict[str, tuple] = {trained_for: (file, {})}
             if (folder, repr(file.config)) not in known:
                 known.add((folder, repr(file.config)))
                 for who, sounds in (
@@ -249,10 +256,18 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     ("tone", [tone(spot) for spot in spots]),
                 ):
                     yield judged(f"{name} {who}", spots, sounds, folder)
-                models = {f"{name} untrained": untrained(file, scratch)} | models
-            for who, model in models.items():
+                blank = untrained(file, scratch)
+                before = {f"{name} untrained": (blank, {})}
+                if "memory" in file.config.controls:  # which needs no training
+                    before = {
+                        f"{name} untrained": (blank, {"memory": 0.0}),
+                        f"{name} untrained, memory alone": (blank, {}),
+                    }
+                models = before | models
+            for who, (model, controls) in models.items():
                 cost = held_out_cost(model, music)
-                yield judged(who, spots, drawn(who, model, spots, options), folder, score=cost)
+                sounds = drawn(who, model, spots, options, controls)
+                yield judged(who, spots, sounds, folder, score=cost)
 
 
 def line(row: dict[str, Any]) -> str:

@@ -129,16 +129,19 @@ class SpectralLSTMConfig:
     def controls(self) -> dict[str, float]:
         """What the user can turn while drawing, and where it stands."""
         if self.head == "codes":
-            return {"temperature": 1.0, "top_p": 1.0, "noisiness": 0.4}
+            return {"temperature": 1.0, "top_p": 1.0, "noisiness": 0.4, "memory": 1.0}
         return {"temperature": 0.7}  # at 1 the heavy tails of all coefficients drown the tones
 
     @property
     def tried(self) -> dict[str, tuple[float, ...]]:
         """Shares of a control that the candidates of a moment have, one after the other.
 
-        How much tones should waver hangs on the music, so the ear is asked.
+        How much tones should waver hangs on the music, and so does whether what was heard should
+        come again: the ear is asked.
         """
-        return {"noisiness": (1.0, 0.5, 2.0, 0.0)} if self.head == "codes" else {}
+        if self.head != "codes":
+            return {}
+        return {"noisiness": (1.0, 0.5, 2.0, 0.0), "memory": (1.0, 1.0, 0.0, 0.0)}
 
     @functools.cached_property
     def band_of(self) -> tuple[int, ...]:
@@ -160,6 +163,11 @@ class SpectralLSTMConfig:
     def receptive_field(self) -> int:
         """Samples of seed worth priming on: four seconds; the memory itself has no limit."""
         return 4 * self.sample_rate
+
+    @property
+    def remembered(self) -> int:
+        """Frames that are kept of what was heard: eight seconds, but 512 at most."""
+        return min(512, max(2, round(8 * self.sample_rate / self.hop_length)))
 
     @property
     def frame_samples(self) -> int:

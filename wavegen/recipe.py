@@ -19,7 +19,12 @@ import numpy as np
 from wavegen import __version__, audio
 from wavegen.errors import AudioError, shown
 
-CONTROLS = {"temperature": (0.0, 10.0), "top_p": (1e-9, 1.0), "noisiness": (0.0, 4.0)}
+CONTROLS = {
+    "temperature": (0.0, 10.0),
+    "top_p": (1e-9, 1.0),
+    "noisiness": (0.0, 4.0),
+    "memory": (0.0, 1.0),
+}
 LONGEST = 1e6  # seconds of a take, and of a seed
 MOST_CANDIDATES = 1024
 

@@ -9,7 +9,16 @@ from typing import Any
 
 from wavegen import __version__
 from wavegen.cli.settings import add_fields
-from wavegen.cli.values import duration, factor, positive, seconds, seed_number, share, sustain
+from wavegen.cli.values import (
+    duration,
+    factor,
+    fraction,
+    positive,
+    seconds,
+    seed_number,
+    share,
+    sustain,
+)
 from wavegen.fields import nearest
 from wavegen.presets import PRESETS
 
@@ -141,6 +150,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     )
     add("--top-p", type=share, help="leave out the least likely levels beyond this share (1)")
     add("--noisiness", type=factor, help="how much an LSTM's tones waver: 1 as learned (0.4)")
+    add("--memory", type=fraction, help="how much an LSTM lets strokes come again, 0 .. 1 (1)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
     add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")
     add("--at", type=seconds, help="place in the seed to go on from, 83 or 1m23s (its last sound)")

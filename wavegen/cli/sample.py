@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         file, arguments.engine, arguments.precision, arguments.sustain, arguments.guard, console
     )
     controls: dict[str, Any] = {"temperature": temperatures} if temperatures else {}
-    given = {"top_p": arguments.top_p, "noisiness": arguments.noisiness}
+    given = {name: getattr(arguments, name) for name in ("top_p", "noisiness", "memory")}
     controls |= {name: value for name, value in given.items() if value is not None}
     controls = sampler.check_controls(controls)
     naming.check_length(sampler, len(seeds), arguments)

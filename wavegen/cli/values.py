@@ -58,6 +58,14 @@ def factor(text: str) -> float:
     return value
 
 
+def fraction(text: str) -> float:
+    """Returns a float in 0 .. 1."""
+    value = number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must lie in 0 .. 1")
+    return value
+
+
 def sustain(text: str) -> float:
     """Returns a float in 0.25 .. 100."""
     value = number(text)

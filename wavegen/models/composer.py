@@ -26,6 +26,7 @@ from wavegen import backend
 from wavegen.config import EMBEDDING, SpectralLSTMConfig
 from wavegen.models import heads, student
 from wavegen.models.frames import frames_of, parts_of
+from wavegen.models.recall import SILENT, Recall, Recalled
 from wavegen.models.renderer import DEGREES, QUANTUM, Renderer
 from wavegen.models.spectrum import RelativeSpectrum
 from wavegen.streaming import RecurrentStack
@@ -35,6 +36,8 @@ ROUNDS = 15  # of k-means
 TRACED = 512  # frames that what is fitted is described in, or a multiple
 WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
 LEAST = 1e-7  # what is drawn from 0
+MOST = 0.95  # of the probability of codes that may go by what was heard before
+NONE = 1e-12
 POWER = 10.0  # of the nats of a band's power, against the same
 
 
@@ -42,6 +45,9 @@ class Seen(NamedTuple):
     """What `step` says of a frame, for the density of the one after it; `(batch, time, width)`."""
 
     hidden: Any  # of the LSTM
+    recalled: Any  # probability of each code, by what was heard before
+    missed: Any  # log10 of what bands are to have by it, against the spectra of these codes
+    counts: Any  # how much that counts, 0 .. 1
     code: Any  # of the frame, as a float
     power: Any  # of its bands
     level: Any  # of late, by band
@@ -65,7 +71,18 @@ class Composer(keras.layers.Layer):
         self.out = keras.layers.Dense(config.codes, name="out")
         self.renderer = Renderer(config, self.spectrum, name="renderer")
         features = self.spectrum.features
-        self.widths = (config.units, 1, features, features, 2 * features, *self.renderer.hears)
+        self.recall = Recall(config.remembered, config.codes, features)
+        self.widths = (
+            config.units,
+            config.codes,
+            features,
+            1,
+            1,
+            features,
+            features,
+            2 * features,
+            *self.renderer.hears,
+        )
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight; the shapes all follow from the configuration."""
@@ -113,7 +130,7 @@ class Composer(keras.layers.Layer):
         self.mean.assign(chosen.mean(axis=0))
         self.deviation.assign(chosen.std(axis=0) + 1e-2)
 
-    def look(self, x: Any, last: Any, late: Any) -> tuple[Any, Any, Any, Any, Any]:
+    def look(self, x: Any, last: Any, late: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
         """Returns frames, their bands' powers, both from the last one on, and what hangs on them.
 
         Args:
@@ -123,26 +140,33 @@ class Composer(keras.layers.Layer):
 
         Returns:
             Frames `(batch, 1 + time, 2, coefficients)`; powers `(batch, 1 + time, features)`; the
-            bands that codes are of and the level after each of `x`, both `(batch, time, features)`;
-            and the spectrum's next state.
+            bands that codes are of and the level before and after each of `x`, all three `(batch,
+            time, features)`; and the spectrum's next state.
         """
         z = ops.concatenate([last, parts_of(x, self.config.channels)], axis=1)
         powers = self.spectrum.power_of(z)
         before, level, late = self.spectrum.step(powers[:, 1:], late)
         bands = self.spectrum.relative(blended(powers[:, 1:], powers[:, :-1]), before)
-        return z, powers, bands, level, late
+        return z, powers, bands, before, level, late
 
     def described(self, frames: Any) -> Any:
         """Returns the bands of frames against the spectrum of late, heard from silence."""
-        last, _, late, _ = self.initial_state(frames.shape[0])
+        last, _, late, *_ = self.initial_state(frames.shape[0])
         return self.look(ops.convert_to_tensor(frames), last, late)[2]
 
     def initial_state(self, batch_size: int) -> Any:
-        """Returns (last frame, angles, spectrum of late, LSTM memory) after endless silence."""
+        """Returns the state after endless silence.
+
+        That is (last frame, angles, spectrum of late, LSTM memory, what `Recall` keeps).
+        """
         last = ops.zeros((batch_size, 1, 2, self.coefficients))
         angle = ops.zeros((batch_size, 1, 2 * self.coefficients))
         spectrum = self.spectrum.initial_state(batch_size)
-        return last, angle, spectrum, self.memory.initial_state(batch_size)
+        memory, recall = (
+            self.memory.initial_state(batch_size),
+            self.recall.initial_state(batch_size),
+        )
+        return last, angle, spectrum, memory, recall
 
     def step(self, x: Any, state: Any, disturbed: Any = None) -> tuple[Any, Any]:
         """Returns `Seen`, joined, of each frame of `x`, and the next state.
@@ -152,8 +176,8 @@ class Composer(keras.layers.Layer):
             state: of `initial_state` or an earlier step.
             disturbed: in training, a `feed.Disturbed`.
         """
-        last, angle, late, memory = state
-        z, powers, bands, level, late = self.look(x, last, late)
+        last, angle, late, memory, recall = state
+        z, powers, bands, before, level, late = self.look(x, last, late)
         code = self.labelled(x, bands)
         heard_code, masks, heard = code, None, z
         own = [self.spectrum.relative(part, level) for part in (powers[:, 1:], powers[:, :-1])]
@@ -167,11 +191,18 @@ class Composer(keras.layers.Layer):
             own = [own[0] + wrong[:, 1:], own[1] + wrong[:, :-1]]
         h = self.front(self.embed(heard_code))
         h, memory = self.memory.step(h, memory, masks)
+        recalled, recall = self.remembered(
+            bands, before, code, x[..., -1] < 0, powers[:, 1:], recall, disturbed
+        )
+        spectra = ops.matmul(recalled.codes, self.book) + 2.0 * log10(level)
         unit = 1.0 / self.spectrum.by_coefficient(level)[:, :, None]
         pair = heard[:, :-1] * unit, heard[:, 1:] * unit
         turned, angle = self.renderer.turned(*pair, angle)
         y = Seen(
             hidden=h,
+            recalled=recalled.codes,
+            missed=recalled.counts * (recalled.bands - spectra),
+            counts=recalled.counts,
             code=ops.cast(code, "float32")[..., None],
             power=powers[:, 1:],
             level=level,
@@ -179,7 +210,30 @@ class Composer(keras.layers.Layer):
             turned=ops.reshape(turned, (*x.shape[:2], -1)),
             around=self.renderer.around(*pair),
         )
-        return ops.concatenate(y, axis=-1), (z[:, -1:], angle, late, memory)
+        return ops.concatenate(y, axis=-1), (z[:, -1:], angle, late, memory, recall)
+
+    def remembered(
+        self,
+        bands: Any,
+        level: Any,
+        code: Any,
+        heard: Any,
+        power: Any,
+        state: Any,
+        disturbed: Any,
+    ) -> tuple[Recalled, Any]:
+        """Returns what is recalled, and the next state; in training nothing.
+
+        For then the LSTM would leave to memory what it is to learn itself.
+        """
+        if disturbed is None:
+            sounding = ops.max(power, axis=-1) > SILENT
+            bands = bands + 2.0 * log10(level)
+            loudest = 2.0 * log10(ops.max(level, axis=-1, keepdims=True))
+            return self.recall.step(bands, loudest, code, heard, sounding, state)
+        none = ops.zeros_like(bands[..., :1])
+        codes = ops.repeat(none, self.config.codes, axis=-1)
+        return Recalled(codes, ops.zeros_like(bands), none), state
 
     def seen(self, y: Any) -> Seen:
         """Returns the parts of what `step` returned."""
@@ -200,17 +254,29 @@ class Composer(keras.layers.Layer):
         apart = square - 2.0 * ops.matmul(bands, ops.transpose(self.book))
         return ops.cast(ops.argmin(apart, axis=-1), "int32")
 
+    def logits(self, seen: Seen, memory: Any = 1.0) -> Any:
+        """Returns logits of the codes to follow, `(batch, time, codes)`.
+
+        Args:
+            seen: of `step`.
+            memory: how much what was heard before counts, 0 .. 1.
+        """
+        learned = ops.softmax(self.out(seen.hidden))
+        share = MOST * memory * seen.counts
+        return ops.log((1.0 - share) * learned + share * seen.recalled + NONE)
+
     def normal(self, bands: Any) -> Any:
         """Returns bands with mean 0 and deviation 1 over the recordings."""
         return (bands - self.mean) / self.deviation
 
-    def density(self, seen: Seen, code: Any) -> tuple[Any, Any, Any, Any]:
+    def density(self, seen: Seen, code: Any, memory: Any = 1.0) -> tuple[Any, Any, Any, Any]:
         """Returns mean `(batch, time, 2, coefficients)` and log scale of the frame of a code.
 
         Both are of amplitudes, whatever the level of late. Then come the log powers to expect of
-        its bands, relative to that level, and the scale of how far from it they may be.
+        its bands, relative to that level, and the scale of how far from it they may be. Arguments
+        are those of `logits`, and the code, int32 `(batch, time)`.
         """
-        logs = ops.take(self.book, code, axis=0)
+        logs = ops.take(self.book, code, axis=0) + memory * seen.missed
         heard = ops.split(seen.bands, 2, axis=-1)
         before = ops.cast(seen.code[..., 0], "int32")
         mean, log_scale, expected, unsure = self.renderer.density(
@@ -241,8 +307,7 @@ class Composer(keras.layers.Layer):
         power = self.spectrum.power_of(z)
         bands = self.spectrum.relative(blended(power, seen.power), seen.level)
         code = self.labelled(following, bands)
-        logits = self.out(seen.hidden)
-        of_code = -ops.sparse_categorical_crossentropy(code, logits, from_logits=True)
+        of_code = -ops.sparse_categorical_crossentropy(code, self.logits(seen), from_logits=True)
         mean, log_scale, expected, unsure = self.density(seen, code)
         of_frame = ops.mean(student.log_prob(z - mean, log_scale, DEGREES), axis=-1)
         apart = (math.log(10) * self.spectrum.relative(power, seen.level) - expected) / unsure
@@ -261,7 +326,13 @@ class Composer(keras.layers.Layer):
         return weighted + ops.stop_gradient(nats - weighted)
 
     def draw(
-        self, y: Any, noise: Any, temperature: Any = 1.0, top_p: Any = 1.0, noisiness: Any = 1.0
+        self,
+        y: Any,
+        noise: Any,
+        temperature: Any = 1.0,
+        top_p: Any = 1.0,
+        noisiness: Any = 1.0,
+        memory: Any = 1.0,
     ) -> Any:
         """Returns the next frame `(batch, 1, channels * n_fft + 1)`, its code at the end.
 
@@ -271,11 +342,11 @@ class Composer(keras.layers.Layer):
             temperature: of what happens next: divides the codes' logits; 0 takes the likeliest.
             top_p: in (0, 1]; codes beyond this share of the probability are left out.
             noisiness: how much tones waver, see `Renderer.draw`.
+            memory: how much what was heard before comes again, 0 .. 1, see `Recall`.
         """
         seen = self.seen(y)
-        logits = self.out(seen.hidden)
-        code = heads.draw_level(logits, noise[:, :, 0, 0], temperature, top_p)
-        mean, log_scale, expected, unsure = self.density(seen, code)
+        code = heads.draw_level(self.logits(seen, memory), noise[:, :, 0, 0], temperature, top_p)
+        mean, log_scale, expected, unsure = self.density(seen, code, memory)
         end = 1 + self.coefficients
         z = self.renderer.draw(mean, log_scale, noise[:, :, 1:end], noisiness)
         swing = logistic(ops.reshape(noise[:, :, end:], (*noise.shape[:2], -1)))
@@ -284,6 +355,11 @@ class Composer(keras.layers.Layer):
         z = self.renderer.brought(z, power, swing, noisiness)
         frames = frames_of(z, self.config.channels)
         return ops.concatenate([frames, ops.cast(code, frames.dtype)[..., None]], axis=-1)
+
+
+def log10(x: Any) -> Any:
+    """Returns the decimal logarithm."""
+    return ops.log(x) / math.log(10)
 
 
 def logistic(noise: Any) -> Any:

@@ -62,7 +62,9 @@ class NumbaSpectral(Sessions):
         late = zeros(1, shape.channels * shape.own_bands), zeros(1, 1)
         memory = tuple((zeros(config.units), zeros(config.units)) for _ in range(config.layers))
         bins = shape.channels * shape.half
-        return zeros(1, 2, bins), zeros(1, 2 * bins), late, memory
+        kept, entries = zeros(shape.entries, shape.channels * shape.own_bands), zeros(shape.entries)
+        recall = kept, entries - 1, entries, zeros(1, 2), zeros(1)
+        return zeros(1, 2, bins), zeros(1, 2 * bins), late, memory, recall
 
     def warm_up(self) -> None:
         """Compiles the kernel, for seconds once on a machine, or fetches it from the cache."""
@@ -89,7 +91,8 @@ class Voices:
     def __init__(self, engine: NumbaSpectral, session: Any) -> None:
         """Copies a session into flat arrays."""
         self.engine, shape = engine, engine.shape
-        last, (before, angle, (late, weight), memory) = mapped(np.asarray, session)
+        last, (before, angle, (late, weight), memory, recall) = mapped(np.asarray, session)
+        kept, kept_codes, place, pace, begun = recall
         count, bins = len(last), shape.bins
         self.last = self.laid_out(np.array(last, np.float32))  # (batch, 1, 2, bins)
         self.label = last[..., -1].astype(np.int64)  # (batch, 1)
@@ -100,6 +103,10 @@ class Voices:
             aligned(padded(late[:, 0], shape.bands)),
             np.array(weight[:, 0, 0], np.float32),
             aligned(padded(cells, shape.units)),
+            aligned(padded(kept, shape.bands)),
+            aligned(np.array(kept_codes, np.float32)),
+            aligned(np.array(place, np.float32)),
+            np.concatenate([pace[:, 0], begun], axis=1, dtype=np.float32).ravel(),
         )
         self.scratch = scratch(shape, engine.config, engine.precision, count)
 
@@ -132,16 +139,25 @@ class Voices:
             (cells[:, layer, 0].copy(), cells[:, layer, 1].copy()) for layer in range(shape.layers)
         )
         spectrum = late.copy(), state.weight.reshape(count, 1, 1).copy()
-        heard = before.copy(), angle.copy(), spectrum, memory
+        kept = state.kept.reshape(count, shape.entries, shape.bands)[..., :features]
+        pair = (part.reshape(count, -1).copy() for part in (state.kept_codes, state.place))
+        pace = state.pace.reshape(count, 3)
+        recall = kept.copy(), *pair, pace[:, None, :2].copy(), pace[:, 2:].copy()
+        heard = before.copy(), angle.copy(), spectrum, memory, recall
         return self.framed(self.last, self.label), heard
 
     def draw(
-        self, noise: np.ndarray, temperature: Any = 1.0, top_p: Any = 1.0, noisiness: Any = 1.0
+        self,
+        noise: np.ndarray,
+        temperature: Any = 1.0,
+        top_p: Any = 1.0,
+        noisiness: Any = 1.0,
+        memory: Any = 1.0,
     ) -> np.ndarray:
         """Returns the next frames `(batch, time, features)`; see `Sessions.draw`."""
         batch, time = noise.shape[:2]
         assert batch == len(self.last), f"noise of {batch} rows for {len(self.last)} streams"
-        every = (temperature, top_p, noisiness)
+        every = (temperature, top_p, noisiness, memory)
         rows = np.stack([np.broadcast_to(value, (batch,)) for value in every], axis=-1)
         noise = np.asarray(noise, np.float32)
         end = 1 + self.engine.shape.channels * self.engine.shape.half
@@ -165,7 +181,7 @@ class Voices:
     def hear(self, frames: np.ndarray, mode: int) -> np.ndarray:
         """Hears frames; returns their log-densities `(batch, time)`, for JUDGE."""
         batch, time = frames.shape[:2]
-        rows, found = np.ones((batch, 3), np.float32), [np.zeros((batch, 0))]
+        rows, found = np.ones((batch, 4), np.float32), [np.zeros((batch, 0))]
         for start in range(0, time, BLOCK):
             block = frames[:, start : start + BLOCK]
             own = np.concatenate([self.last, self.laid_out(block)], axis=1)
@@ -191,10 +207,13 @@ class Voices:
     ) -> None:
         """Runs the kernel; frames `(batch, time + 1, 2, bins)` are filled in by DRAW."""
         engine, flat = self.engine, frames.reshape(-1)
+        told = np.zeros(chance.size * engine.shape.bands, np.float32)
+        heard, counts = (labels < 0).astype(np.int64), np.zeros(chance.shape, np.float32)
         assert np.shares_memory(flat, frames), "what the kernel draws would be lost"
         kernel.run(
             engine.lanes, engine.shape, engine.weights, self.state, self.scratch, engine.pole,
-            flat, labels, chance, noise.reshape(-1), swings.reshape(-1), controls, mode, nats,
+            flat, labels, heard, chance, noise.reshape(-1), swings.reshape(-1), controls, told,
+            counts, mode, nats,
         )  # fmt: skip
         self.last, self.label = frames[:, -1:].copy(), labels[:, -1:].copy()
 
@@ -203,7 +222,11 @@ def warm_up(precision: str | None = None) -> None:
     """Compiles the kernel, or fetches it from the cache, before there is a model to draw from."""
     sizes = dict(channels=1, n_fft=16, hop_length=8, codes=2, units=1, layers=1, renderer_units=1)
     config = SimpleNamespace(
-        **sizes, band_of=(0, 0, 1, 1, 2, 2, 3, 3), sample_rate=8000, timbre_seconds=1.0
+        **sizes,
+        remembered=2,
+        band_of=(0, 0, 1, 1, 2, 2, 3, 3),
+        sample_rate=8000,
+        timbre_seconds=1.0,
     )
     shapes = weight_shapes(config, EMBEDDING).items()
     weights = {name: np.ones(shape, np.float32) for name, shape in shapes}

@@ -23,6 +23,7 @@ from wavegen.engines.numba_cpu.vector import (
     store,
     width_of,
 )
+from wavegen.engines.numba_spectral.recalling import keep
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
 STEADY = 0.95
@@ -81,13 +82,20 @@ def relative(lanes, shape, scratch, s, power, out, to):
         store(out, to + v, log(lanes, ratio) * splat(lanes, LOG10))
 
 
-@apart
-def code_of(lanes, shape, weights, scratch, s, power, at, past, past_at):
-    """Returns the code of a frame from its bands and those of the one before."""
+@inlined
+def blended(lanes, shape, scratch, s, power, at, past, past_at):
+    """Writes what a code is of: a frame's bands and those of the one before, against the level."""
     base = s * shape.bands
     for b in range(shape.bands):
         scratch.relative[base + b] = np.float32(0.5) * (power[at + b] + past[past_at + b])
     relative(lanes, shape, scratch, s, scratch.relative, scratch.relative, base)
+
+
+@apart
+def code_of(lanes, shape, weights, scratch, s, power, at, past, past_at):
+    """Returns the code of a frame from its bands and those of the one before."""
+    base = s * shape.bands
+    blended(lanes, shape, scratch, s, power, at, past, past_at)
     row, choices, width = s * shape.choices, shape.choices, width_of(lanes)
     for v in range(0, choices, width):
         store(scratch.scores, row + v, load(lanes, weights.squares, v))
@@ -175,8 +183,11 @@ def turn_on(lanes, shape, state, scratch, s, frame, now):
 
 
 @apart
-def hear(lanes, shape, weights, state, scratch, streams, frames, time, labels, t, pole):
-    """Hears frame t of each stream; `labels` then say what code it has."""
+def hear(lanes, shape, weights, state, scratch, streams, frames, time, labels, heard, t, pole):
+    """Hears frame t of each stream; `labels` then say what code it has.
+
+    It is kept if `heard` says so, unless silence has just ended.
+    """
     bins, bands = shape.bins, shape.bands
     for s in range(streams):
         now, base = (s * (time + 1) + t) * 2 * bins, s * bands
@@ -187,6 +198,11 @@ def hear(lanes, shape, weights, state, scratch, streams, frames, time, labels, t
             labels[s, t] = code_of(
                 lanes, shape, weights, scratch, s, scratch.power, base, scratch.past, base
             )
+        elif heard[s, t]:
+            blended(lanes, shape, scratch, s, scratch.power, base, scratch.past, base)
+        scratch.fresh[s] = 0
+        if heard[s, t]:
+            keep(lanes, shape, state, scratch, s, labels[s, t])
         fresh = np.float32(1) - pole
         for b in range(bands):
             state.late[base + b] = pole * state.late[base + b] + fresh * scratch.power[base + b]

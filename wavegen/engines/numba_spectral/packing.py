@@ -28,6 +28,7 @@ class Shape(NamedTuple):
         own_bands: bands a channel.
         bands: of all channels, padded.
         codes: kinds of frames.
+        entries: frames that are remembered.
         choices: the same, padded.
         layers: of the LSTM.
         units: of each of them.
@@ -43,6 +44,7 @@ class Shape(NamedTuple):
     own_bands: int
     bands: int
     codes: int
+    entries: int
     choices: int
     layers: int
     units: int
@@ -106,6 +108,7 @@ def shape_of(config: Any, width: int, precision: str) -> Shape:
         own_bands=count,
         bands=whole(channels * count),
         codes=config.codes,
+        entries=config.remembered,
         choices=whole(config.codes),
         layers=config.layers,
         units=whole(config.units),
@@ -181,7 +184,8 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
     heard = rest[features:] / np.concatenate([deviation, deviation])[:, None]
     shift = own["renderer/hidden_0/bias"] - np.concatenate([mean, mean]) @ heard
     parts = [padded(part, shape.bands, hidden) for part in np.split(heard, 2)]
-    pack.matrix(np.concatenate(parts))
+    recalled = padded(rest[:features] / deviation[:, None], shape.bands, hidden)
+    pack.matrix(np.concatenate([recalled, *parts]))
     pack.bias(padded(own["renderer/hidden_1/bias"], hidden))
     pack.matrix(padded(own["renderer/hidden_1/kernel"], hidden, hidden))
     pack.bias(padded(own["renderer/width/bias"], shape.bins))

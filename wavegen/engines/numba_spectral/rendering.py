@@ -24,7 +24,7 @@ from wavegen.engines.numba_cpu.vector import (
     store,
     width_of,
 )
-from wavegen.engines.numba_spectral.hearing import by_coefficient, powers, relative
+from wavegen.engines.numba_spectral.hearing import LOG10, by_coefficient, powers, relative
 from wavegen.engines.numba_spectral.weighing import through
 
 LOUDEST, FURTHEST, QUANTUM, DEGREES = 2.0, 5.0, 2**-15 / 12**0.5, 8.0  # as the model has them
@@ -62,20 +62,28 @@ def mix(lanes, x):
 
 
 @apart
-def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
-    """Writes mean and scale of the frames after t, given the codes that `labels` say."""
+def expect(lanes, shape, weights, scratch, streams, labels, told, counts, t, at, s_at, b_at):
+    """Writes mean and scale of the frames after t, given the codes that `labels` say.
+
+    Of the bands then is known, if it counts, what is recalled of them.
+    """
     bins, bands, hidden, width = shape.bins, shape.bands, shape.hidden, width_of(lanes)
     for s in range(streams):
-        to = s * 2 * bands
-        relative(lanes, shape, scratch, s, scratch.power, scratch.heard, to)
-        relative(lanes, shape, scratch, s, scratch.past, scratch.heard, to + bands)
+        to, from_ = s * 3 * bands, (s * counts.shape[1] + t) * bands
+        much = splat(lanes, counts[s, t])
+        for v in range(0, bands, width):
+            level = log(lanes, load(lanes, scratch.level, s * bands + v))
+            missed = fma(level, splat(lanes, -2 * LOG10), load(lanes, told, from_ + v))
+            store(scratch.heard, to + v, missed * much)
+        relative(lanes, shape, scratch, s, scratch.power, scratch.heard, to + bands)
+        relative(lanes, shape, scratch, s, scratch.past, scratch.heard, to + 2 * bands)
         a, b = labels[s, t + 1] * hidden, labels[s, t] * hidden
         for k in range(hidden):
             scratch.one[s * hidden + k] = weights.next_code[a + k] + weights.last_code[b + k]
     one, two = Rows(scratch.one, 0, hidden), Rows(scratch.two, 0, hidden)
     at, s_at = through(
-        lanes, shape, weights, scratch, streams, Rows(scratch.heard, 0, 2 * bands),
-        2 * bands, hidden, one, one, at, s_at,
+        lanes, shape, weights, scratch, streams, Rows(scratch.heard, 0, 3 * bands),
+        3 * bands, hidden, one, one, at, s_at,
     )  # fmt: skip
     gelu(lanes, scratch.one, 0, streams * hidden)
     at, s_at = through(
@@ -98,6 +106,9 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
         row, to, beyond = labels[s, t + 1] * bins, s * 2 * bins, s * 5 * bands + 3 * bands
         for v in range(0, bands, width):  # what was a logarithm becomes the power to expect
             kind = load(lanes, weights.kinds, labels[s, t + 1] * bands + v)
+            missed = load(lanes, scratch.heard, s * 3 * bands + v) * splat(lanes, math.log(10))
+            kind = kind + missed
+            store(scratch.relative, s * bands + v, missed * half)
             over = greater(load(lanes, scratch.tone, beyond + v), splat(lanes, -4.0))
             level = load(lanes, scratch.level, s * bands + v)
             power = exp(lanes, kind + smaller(over, splat(lanes, 4.0))) * level * level
@@ -105,6 +116,7 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
             unsure = load(lanes, scratch.tone, beyond + bands + v) - one_
             unsure = exp(lanes, smaller(greater(unsure, splat(lanes, -4.0)), one_))
             store(scratch.tone, beyond + bands + v, unsure)
+        by_coefficient(lanes, shape, weights, scratch.relative, s * bands, scratch.spare, 3 * room)
         for part in range(3):  # what draws its mean to the template, how much louder, and its scale
             by_coefficient(
                 lanes, shape, weights, scratch.tone, s * 5 * bands + part * bands,
@@ -112,6 +124,7 @@ def expect(lanes, shape, weights, scratch, streams, labels, t, at, s_at, b_at):
             )  # fmt: skip
         for v in range(0, bins, width):
             base = load(lanes, weights.template, row + v)
+            base = base + load(lanes, scratch.spare, 3 * room + v)
             share = mix(lanes, load(lanes, scratch.spare, v) - half)
             gain = load(lanes, scratch.spare, room + v) - one_
             gain = smaller(greater(gain, splat(lanes, -6.0)), one_)

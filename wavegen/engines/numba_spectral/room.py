@@ -21,6 +21,10 @@ class State(NamedTuple):
         late: float32 [stream][bands], running mean of the bands' power.
         weight: float32 [stream], its weight.
         memory: float32 [stream][layers][2][units], h and c.
+        kept: float32 [stream][entries][bands], log10 of the power of what was heard, oldest first.
+        kept_codes: float32 [stream][entries], its codes; -1 where there is none.
+        place: float32 [stream][entries], how likely the sound is there.
+        pace: float32 [stream][3], by how much bands change, its weight, and frames heard.
     """
 
     last: np.ndarray
@@ -28,6 +32,10 @@ class State(NamedTuple):
     late: np.ndarray
     weight: np.ndarray
     memory: np.ndarray
+    kept: np.ndarray
+    kept_codes: np.ndarray
+    place: np.ndarray
+    pace: np.ndarray
 
 
 class Scratch(NamedTuple):
@@ -40,7 +48,7 @@ class Scratch(NamedTuple):
         relative: float32 [stream][bands], logarithms.
         scores: float32 [stream][choices], distances of codes; later logits, then shares.
         gates: float32 [stream][4 * units].
-        heard: float32 [stream][2 * bands], what the renderer hears.
+        heard: float32 [stream][3 * bands], what the renderer hears.
         one: float32 [stream][hidden], its first layer.
         two: float32 [stream][hidden], its second.
         width: float32 [stream][bins], of the renderer.
@@ -52,11 +60,14 @@ class Scratch(NamedTuple):
         unit: float32 [stream][bins], the level by coefficient, and a vector of room.
         mean: float32 [stream][2][bins], of the next frame.
         spread: float32 [stream][bins], its scale.
-        spare: float32 [3][bins + width], of one stream: squares, or values of bands by coefficient.
+        spare: float32 [4][bins + width], of one stream: squares, or values of bands by coefficient.
         angles: float32 [stream][2][bins], the next of them.
         turning: float32 (2,), cosine and sine of how neighbours turn apart.
         codes: inputs of a product as the precision has them.
         code_scales: float32 [stream], of them.
+        now: float32 [stream][bands], log10 of the power of the frame that was heard.
+        fresh: int64 [stream], whether that was kept.
+        followed: float32 [stream][choices], what is recalled of the codes.
     """
 
     power: np.ndarray
@@ -81,11 +92,14 @@ class Scratch(NamedTuple):
     turning: np.ndarray
     codes: np.ndarray
     code_scales: np.ndarray
+    now: np.ndarray
+    fresh: np.ndarray
+    followed: np.ndarray
 
 
 def scratch(shape: Shape, config: Any, precision: str, count: int) -> Scratch:
     """Returns room for so many streams."""
-    widest = max(shape.units, shape.hidden, 2 * shape.bands)
+    widest = max(shape.units, shape.hidden, 3 * shape.bands)
     turn = 2 * math.pi * config.hop_length / config.n_fft
 
     def room(size: int, dtype: Any = np.float32) -> np.ndarray:
@@ -98,7 +112,7 @@ def scratch(shape: Shape, config: Any, precision: str, count: int) -> Scratch:
         relative=room(count * shape.bands),
         scores=room(count * shape.choices),
         gates=room(count * 4 * shape.units),
-        heard=room(count * 2 * shape.bands),
+        heard=room(count * 3 * shape.bands),
         one=room(count * shape.hidden),
         two=room(count * shape.hidden),
         width=room(count * shape.bins),
@@ -109,9 +123,12 @@ def scratch(shape: Shape, config: Any, precision: str, count: int) -> Scratch:
         unit=aligned(np.ones(count * shape.bins + shape.width, np.float32)),
         mean=room(count * 2 * shape.bins),
         spread=room(count * shape.bins),
-        spare=room(3 * (shape.bins + shape.width)),
+        spare=room(4 * (shape.bins + shape.width)),
         angles=room(count * 2 * shape.bins),
         turning=np.array([math.cos(turn), math.sin(turn)], np.float32),
         codes=room(count * widest, PRECISIONS[precision]),
         code_scales=np.zeros(count, np.float32),
+        now=room(count * shape.bands),
+        fresh=np.zeros(count, np.int64),
+        followed=room(count * shape.choices),
     )
