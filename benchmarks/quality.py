@@ -248,7 +248,7 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             recordings = heldout(music, file.config.sample_rate, file.config.channels)
             spots = list(places(recordings, options.count, options.seconds))
             trained_for = f"{path.parent.name} {file.extra.get('seconds', 0) / 60:.0f} min"
-            models: dict[str, tuple] = {trained_for: (file, {})}
+            models: list[tuple] = [(file, {trained_for: {}})]  # with controls, by who plays so
             if (folder, repr(file.config)) not in known:
                 known.add((folder, repr(file.config)))
                 for who, sounds in (
@@ -256,18 +256,16 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     ("tone", [tone(spot) for spot in spots]),
                 ):
                     yield judged(f"{name} {who}", spots, sounds, folder)
-                blank = untrained(file, scratch)
-                before = {f"{name} untrained": (blank, {})}
+                ways = {f"{name} untrained": {}}
                 if "memory" in file.config.controls:  # which needs no training
-                    before = {
-                        f"{name} untrained": (blank, {"memory": 0.0}),
-                        f"{name} untrained, memory alone": (blank, {}),
-                    }
-                models = before | models
-            for who, (model, controls) in models.items():
+                    ways[f"{name} untrained"] = {"memory": 0.0}
+                    ways[f"{name} untrained, memory alone"] = {}
+                models.insert(0, (untrained(file, scratch), ways))
+            for model, ways in models:
                 cost = held_out_cost(model, music)
-                sounds = drawn(who, model, spots, options, controls)
-                yield judged(who, spots, sounds, folder, score=cost)
+                for who, controls in ways.items():
+                    sounds = drawn(who, model, spots, options, controls)
+                    yield judged(who, spots, sounds, folder, score=cost)
 
 
 def line(row: dict[str, Any]) -> str:

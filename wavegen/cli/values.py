@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from collections.abc import Callable
 
 
 def duration(text: str) -> float:
@@ -50,28 +51,19 @@ def share(text: str) -> float:
     return value
 
 
-def factor(text: str) -> float:
-    """Returns a float in 0 .. 4."""
-    value = number(text)
-    if not 0 <= value <= 4:
-        raise argparse.ArgumentTypeError(f"{text} must lie in 0 .. 4")
-    return value
+def within(least: float, most: float) -> Callable[[str], float]:
+    """Returns what makes a float in `least .. most` of a text."""
+
+    def value_of(text: str) -> float:
+        value = number(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} must lie in {least:g} .. {most:g}")
+        return value
+
+    return value_of
 
 
-def fraction(text: str) -> float:
-    """Returns a float in 0 .. 1."""
-    value = number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} must lie in 0 .. 1")
-    return value
-
-
-def sustain(text: str) -> float:
-    """Returns a float in 0.25 .. 100."""
-    value = number(text)
-    if not 0.25 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} must lie in 0.25 .. 100")
-    return value
+factor, fraction, sustain = within(0, 4), within(0, 1), within(0.25, 100)
 
 
 def seed_number(text: str) -> int:

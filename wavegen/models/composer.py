@@ -14,9 +14,8 @@ other codes might have led to the frame too.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,36 +23,18 @@ from keras import ops
 
 from wavegen import backend
 from wavegen.config import EMBEDDING, SpectralLSTMConfig
-from wavegen.models import heads, student
+from wavegen.models import book, heads, student
 from wavegen.models.frames import frames_of, parts_of
-from wavegen.models.recall import SILENT, Recall, Recalled
+from wavegen.models.recall import Recall, mixed
 from wavegen.models.renderer import DEGREES, QUANTUM, Renderer
-from wavegen.models.spectrum import RelativeSpectrum
+from wavegen.models.seen import Seen, apart, widths
+from wavegen.models.spectrum import RelativeSpectrum, blended
 from wavegen.streaming import RecurrentStack
 
-FITTED = 24000  # frames that the codes are fitted on, at most
-ROUNDS = 15  # of k-means
-TRACED = 512  # frames that what is fitted is described in, or a multiple
 WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
 LEAST = 1e-7  # what is drawn from 0
-MOST = 0.95  # of the probability of codes that may go by what was heard before
-NONE = 1e-12
+SILENT = 1e-9  # power of a coefficient
 POWER = 10.0  # of the nats of a band's power, against the same
-
-
-class Seen(NamedTuple):
-    """What `step` says of a frame, for the density of the one after it; `(batch, time, width)`."""
-
-    hidden: Any  # of the LSTM
-    recalled: Any  # probability of each code, by what was heard before
-    missed: Any  # log10 of what bands are to have by it, against the spectra of these codes
-    counts: Any  # how much that counts, 0 .. 1
-    code: Any  # of the frame, as a float
-    power: Any  # of its bands
-    level: Any  # of late, by band
-    bands: Any  # as the renderer hears them: log10 against that level, then the last frame's
-    turned: Any  # the frame turned on, real parts then imaginary ones, in units of the level
-    around: Any  # mean power around each coefficient of late, in the same units
 
 
 class Composer(keras.layers.Layer):
@@ -72,17 +53,7 @@ class Composer(keras.layers.Layer):
         self.renderer = Renderer(config, self.spectrum, name="renderer")
         features = self.spectrum.features
         self.recall = Recall(config.remembered, config.codes, features)
-        self.widths = (
-            config.units,
-            config.codes,
-            features,
-            1,
-            1,
-            features,
-            features,
-            2 * features,
-            *self.renderer.hears,
-        )
+        self.widths = widths(config, features, self.renderer.hears)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight; the shapes all follow from the configuration."""
@@ -108,27 +79,12 @@ class Composer(keras.layers.Layer):
         Args:
             pieces: float32 `(frames, channels * n_fft + 1)` of contiguous frames each.
         """
-        from scipy.cluster.vq import kmeans2
-
-        found, stride, described = [], 1, backend.traced(self.described)
-        for number, piece in enumerate(pieces):
-            if number % stride == 0 and len(piece):
-                # Of few lengths, as it is traced for each; what follows a frame does not change it.
-                filled = np.pad(piece, [(0, -len(piece) % TRACED), (0, 0)])
-                found.append(np.asarray(described(filled[None]))[0, : len(piece)])
-            if sum(map(len, found)) > 2 * FITTED:  # ten hours must fit as well
-                found, stride = found[::2], 2 * stride
-        every = np.concatenate(found or [np.zeros((1, self.spectrum.features), "float32")])
-        rng = np.random.default_rng(0)
-        chosen = every[rng.permutation(len(every))[:FITTED]]
-        start = np.resize(chosen, (self.config.codes, chosen.shape[1]))
-        start = start + 1e-3 * rng.standard_normal(start.shape)  # no two are the same
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a code that nothing is like stays as is
-            book, _ = kmeans2(chosen.astype("float64"), start, iter=ROUNDS, minit="matrix")
-        self.book.assign(book.astype("float32"))
-        self.mean.assign(chosen.mean(axis=0))
-        self.deviation.assign(chosen.std(axis=0) + 1e-2)
+        every = book.gathered(pieces, backend.traced(self.described))
+        if every is None:
+            every = np.zeros((1, self.spectrum.features), "float32")
+        found = book.fitted(every, self.config.codes)
+        for variable, value in zip((self.book, self.mean, self.deviation), found, strict=True):
+            variable.assign(value)
 
     def look(self, x: Any, last: Any, late: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
         """Returns frames, their bands' powers, both from the last one on, and what hangs on them.
@@ -191,10 +147,18 @@ class Composer(keras.layers.Layer):
             own = [own[0] + wrong[:, 1:], own[1] + wrong[:, :-1]]
         h = self.front(self.embed(heard_code))
         h, memory = self.memory.step(h, memory, masks)
-        recalled, recall = self.remembered(
-            bands, before, code, x[..., -1] < 0, powers[:, 1:], recall, disturbed
-        )
-        spectra = ops.matmul(recalled.codes, self.book) + 2.0 * log10(level)
+        if disturbed is None:
+            recalled, recall = self.recall.step(
+                bands + 2.0 * ops.log10(before),
+                2.0 * ops.log10(ops.max(before, axis=-1, keepdims=True)),
+                code,
+                heard=x[..., -1] < 0,
+                sounding=ops.max(powers[:, 1:], axis=-1) > SILENT,
+                state=recall,
+            )
+        else:  # the LSTM would leave to memory what it is to learn itself
+            recalled = self.recall.nothing(bands)
+        spectra = ops.matmul(recalled.codes, self.book) + 2.0 * ops.log10(level)
         unit = 1.0 / self.spectrum.by_coefficient(level)[:, :, None]
         pair = heard[:, :-1] * unit, heard[:, 1:] * unit
         turned, angle = self.renderer.turned(*pair, angle)
@@ -212,36 +176,9 @@ class Composer(keras.layers.Layer):
         )
         return ops.concatenate(y, axis=-1), (z[:, -1:], angle, late, memory, recall)
 
-    def remembered(
-        self,
-        bands: Any,
-        level: Any,
-        code: Any,
-        heard: Any,
-        power: Any,
-        state: Any,
-        disturbed: Any,
-    ) -> tuple[Recalled, Any]:
-        """Returns what is recalled, and the next state; in training nothing.
-
-        For then the LSTM would leave to memory what it is to learn itself.
-        """
-        if disturbed is None:
-            sounding = ops.max(power, axis=-1) > SILENT
-            bands = bands + 2.0 * log10(level)
-            loudest = 2.0 * log10(ops.max(level, axis=-1, keepdims=True))
-            return self.recall.step(bands, loudest, code, heard, sounding, state)
-        none = ops.zeros_like(bands[..., :1])
-        codes = ops.repeat(none, self.config.codes, axis=-1)
-        return Recalled(codes, ops.zeros_like(bands), none), state
-
     def seen(self, y: Any) -> Seen:
         """Returns the parts of what `step` returned."""
-        parts, at = [], 0
-        for width in self.widths:
-            parts.append(y[..., at : at + width])
-            at += width
-        return Seen(*parts)
+        return apart(y, self.widths)
 
     def labelled(self, frames: Any, bands: Any) -> Any:
         """Returns the int32 codes `(batch, time)` that frames were drawn as, or are nearest to."""
@@ -251,8 +188,8 @@ class Composer(keras.layers.Layer):
     def code_of(self, bands: Any) -> Any:
         """Returns the int32 code `(batch, time)` whose spectrum is nearest."""
         square = ops.sum(self.book * self.book, axis=-1)
-        apart = square - 2.0 * ops.matmul(bands, ops.transpose(self.book))
-        return ops.cast(ops.argmin(apart, axis=-1), "int32")
+        distance = square - 2.0 * ops.matmul(bands, ops.transpose(self.book))
+        return ops.cast(ops.argmin(distance, axis=-1), "int32")
 
     def logits(self, seen: Seen, memory: Any = 1.0) -> Any:
         """Returns logits of the codes to follow, `(batch, time, codes)`.
@@ -262,8 +199,7 @@ class Composer(keras.layers.Layer):
             memory: how much what was heard before counts, 0 .. 1.
         """
         learned = ops.softmax(self.out(seen.hidden))
-        share = MOST * memory * seen.counts
-        return ops.log((1.0 - share) * learned + share * seen.recalled + NONE)
+        return mixed(learned, seen.recalled, memory * seen.counts)
 
     def normal(self, bands: Any) -> Any:
         """Returns bands with mean 0 and deviation 1 over the recordings."""
@@ -310,8 +246,8 @@ class Composer(keras.layers.Layer):
         of_code = -ops.sparse_categorical_crossentropy(code, self.logits(seen), from_logits=True)
         mean, log_scale, expected, unsure = self.density(seen, code)
         of_frame = ops.mean(student.log_prob(z - mean, log_scale, DEGREES), axis=-1)
-        apart = (math.log(10) * self.spectrum.relative(power, seen.level) - expected) / unsure
-        of_power = ops.mean(apart - 2.0 * ops.softplus(apart) - ops.log(unsure), axis=-1)
+        away = (math.log(10) * self.spectrum.relative(power, seen.level) - expected) / unsure
+        of_power = ops.mean(away - 2.0 * ops.softplus(away) - ops.log(unsure), axis=-1)
         return of_code, of_frame, of_power
 
     def loss(self, y: Any, following: Any) -> Any:
@@ -357,19 +293,6 @@ class Composer(keras.layers.Layer):
         return ops.concatenate([frames, ops.cast(code, frames.dtype)[..., None]], axis=-1)
 
 
-def log10(x: Any) -> Any:
-    """Returns the decimal logarithm."""
-    return ops.log(x) / math.log(10)
-
-
 def logistic(noise: Any) -> Any:
     """Returns draws of the standard logistic distribution, of uniforms in [0, 1)."""
     return ops.log(noise + LEAST) - ops.log1p(-noise)
-
-
-def blended(power: Any, past: Any) -> Any:
-    """Returns the power that a code is of: the mean of a frame's and the last one's.
-
-    The power of noise in a band differs from frame to frame; of two frames it differs less.
-    """
-    return 0.5 * (power + past)

@@ -29,7 +29,7 @@ STEADY, STROKES = 0.13, 0.20  # change from frame to frame, log10: nothing is re
 PACE = 350  # frames that its mean lasts
 AUDIBLE = 5.0  # log10 of how far below the loudest band of late it is of anything
 BEGUN = 2  # frames after silence that still hold some of it
-SILENT = 1e-9  # power of a coefficient
+MOST = 0.95  # of the probability of codes that may go by what was heard before
 NONE = 1e-12
 
 
@@ -127,6 +127,11 @@ class Recall:
         )
         return recalled, (*remembered, pace, count)
 
+    def nothing(self, bands: Any) -> Recalled:
+        """Returns that nothing is remembered, for `bands` of `step`."""
+        none = ops.zeros_like(bands[..., :1])
+        return Recalled(ops.repeat(none, self.codes, axis=-1), ops.zeros_like(bands), none)
+
     def alike(self, bands: Any, every: Any) -> Any:
         """Returns the likelihood `(batch, time, entries)` of frames where entries were heard."""
         own, theirs = (ops.sum(part * part, axis=-1) for part in (bands, every))
@@ -153,3 +158,15 @@ class Recall:
         means = ops.concatenate([pace, one_pole(changes, pace, math.exp(-1.0 / PACE))], axis=1)
         means = ops.take_along_axis(means, ops.repeat(end - size, 2, axis=-1), axis=1)
         return means[..., :1] / (means[..., 1:] + NONE), means[:, -1:]
+
+
+def mixed(learned: Any, recalled: Any, counts: Any) -> Any:
+    """Returns the log-probability of codes by what was learned and what is recalled together.
+
+    Args:
+        learned: probability of each code, `(batch, time, codes)`.
+        recalled: of `Recalled`.
+        counts: of `Recalled`, or less.
+    """
+    share = MOST * counts
+    return ops.log((1.0 - share) * learned + share * recalled + NONE)

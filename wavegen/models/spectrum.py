@@ -90,7 +90,7 @@ class RelativeSpectrum:
 
     def relative(self, power: Any, level: Any) -> Any:
         """Returns log10 of powers against the level of late, `(batch, time, features)`."""
-        return ops.log(power / (level * level) + FLOOR) / math.log(10)
+        return ops.log10(power / (level * level) + FLOOR)
 
     def by_coefficient(self, bands: Any) -> Any:
         """Returns values of bands `(batch, time, features)` as values of all coefficients."""
@@ -103,3 +103,11 @@ class RelativeSpectrum:
     def together(self, bands: Any) -> Any:
         """Returns `(batch, time, channels * last axis)`."""
         return ops.reshape(bands, (*bands.shape[:-2], -1))
+
+
+def blended(power: Any, past: Any) -> Any:
+    """Returns the power that a code is of: the mean of a frame's and the last one's.
+
+    The power of noise in a band differs from frame to frame; of two frames it differs less.
+    """
+    return 0.5 * (power + past)

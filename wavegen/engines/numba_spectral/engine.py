@@ -207,7 +207,7 @@ class Voices:
     ) -> None:
         """Runs the kernel; frames `(batch, time + 1, 2, bins)` are filled in by DRAW."""
         engine, flat = self.engine, frames.reshape(-1)
-        told = np.zeros(chance.size * engine.shape.bands, np.float32)
+        told = np.empty(chance.size * engine.shape.bands, np.float32)
         heard, counts = (labels < 0).astype(np.int64), np.zeros(chance.shape, np.float32)
         assert np.shares_memory(flat, frames), "what the kernel draws would be lost"
         kernel.run(

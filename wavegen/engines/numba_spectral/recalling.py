@@ -75,6 +75,16 @@ def keep(lanes, shape, state, scratch, s, code):
 
 
 @apart
+def followed(shape, state, s):
+    """Returns after how many of the frames kept of a stream another one follows."""
+    number, first = 0, s * shape.entries
+    for k in range(first, first + shape.entries - 1):
+        if state.kept_codes[k] >= 0:
+            number += 1
+    return number
+
+
+@apart
 def follow(lanes, shape, state, scratch, s, code):
     """Writes where the sound may be in what is kept, after a frame of a stream.
 
@@ -82,22 +92,17 @@ def follow(lanes, shape, state, scratch, s, code):
     """
     bands, entries = shape.bands, shape.entries
     first, width = s * entries, width_of(lanes)
-    number, gone_on = 0, np.float32(0)
-    kept = scratch.fresh[s]
+    number, kept = followed(shape, state, s), scratch.fresh[s]
     if not kept:  # else what has moved down is there already
         for k in range(first + entries - 1, first, -1):
             state.place[k] = state.place[k - 1]
         state.place[first] = np.float32(0)
     state.place[first + entries - 1] = np.float32(0)  # nothing follows it
-    for k in range(first, first + entries - 1):
-        if state.kept_codes[k] >= 0:
-            number += 1
-        else:
-            state.place[k] = np.float32(0)
-        gone_on += state.place[k]
     if number == 0:
         return
-    go, sum_ = np.float32(1 - JUMP), np.float32(0)
+    go, sum_, gone_on = np.float32(1 - JUMP), np.float32(0), np.float32(0)
+    for k in range(first, first + entries - 1):
+        gone_on += state.place[k]
     jumped = (np.float32(1) - go * gone_on) / np.float32(number)
     narrow = np.float32(-0.5 / WIDTH**2 / (shape.channels * shape.own_bands))
     for k in range(first + entries - 1 - number, first + entries - 1):
@@ -132,10 +137,7 @@ def recall(lanes, shape, weights, state, scratch, s, told, at, memory):
         store(scratch.followed, row + v, splat(lanes, 0.0))
     for v in range(0, bands, width):
         store(told, at + v, splat(lanes, 0.0))
-    number = 0
-    for k in range(first, first + entries - 1):
-        if state.kept_codes[k] >= 0:
-            number += 1
+    number = followed(shape, state, s)
     if number == 0:
         return np.float32(0)
     pace = state.pace[3 * s] / (state.pace[3 * s + 1] + np.float32(NONE))
