@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from wavegen.engines.numba_cpu.compiling import KERNEL, PART, apart, inlined
+from wavegen.engines.numba_cpu import compiling
+from wavegen.engines.numba_cpu.compiling import KERNEL, PART, apart, digest_of, inlined
+from wavegen.engines.numba_spectral import kernel
 
 DRAWN = """
 import hashlib, sys
@@ -20,11 +22,15 @@ import numpy as np
 from conftest import make_frames
 from wavegen import checkpoint, engines
 from wavegen.demo import DEMOS
+from wavegen.engines.numba_spectral import engine as spectral
+if sys.argv[2] == "plain":  # nor another process to do it otherwise
+    spectral.compiled_beside = lambda *arguments: lambda: None
 model = checkpoint.read_model(DEMOS[sys.argv[1]])
 engine = engines.make(model, "numba")
 noise = np.random.default_rng(3).random((2, 60, *model.config.noise_shape)).astype("float32")
 frames = engine.draw(engine.prime(make_frames(model)), noise)[0]
-print(hashlib.sha256(np.ascontiguousarray(frames)).hexdigest())
+fetched = sum(spectral.kernel.render.stats.cache_hits.values())
+print(fetched, hashlib.sha256(np.ascontiguousarray(frames)).hexdigest())
 """
 
 
@@ -69,12 +75,27 @@ def test_this_numba_has_what_quick_compiling_takes():
     ],
 )
 def test_what_is_drawn_hangs_neither_on_how_it_was_compiled_nor_on_the_cache(name, kinds, tmp_path):
-    found = []
+    found, fetched = [], []
     for kind in kinds:
         place = {"NUMBA_CACHE_DIR": str(tmp_path / kind)}
         place |= {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
         command = [sys.executable, "-c", DRAWN, name, kind]
         done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        found.append(done.stdout.split()[-1])
+        hits, digest = done.stdout.split()[-2:]
+        found.append(digest)
+        fetched.append(int(hits))
     assert len(set(found)) == 1
+    if name == "demo-lstm":  # the first time it is there because another process has compiled it
+        assert fetched == [int((os.cpu_count() or 1) > 1), 1, 0]
+
+
+def test_a_kernel_has_another_name_when_the_code_it_calls_changes(tmp_path):
+    (tmp_path / "numba_a").mkdir()
+    called = tmp_path / "numba_a" / "called.py"
+    called.write_text("ONE = 1\n")
+    before = digest_of(tmp_path)
+    digest_of.cache_clear()
+    called.write_text("ONE = 2\n")
+    assert digest_of(tmp_path) != before
+    assert digest_of(Path(compiling.__file__).parents[1]) in kernel.compose.py_func.__qualname__

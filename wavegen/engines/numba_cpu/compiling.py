@@ -9,10 +9,17 @@ this takes, plain options do: the code is the same, and takes longer to make.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, typeof
 
 # What only compiled code calls needs no way in for Python or C. References of arrays are not
 # counted (`_nrt`), else a kernel takes three times as long; so no such function may make an array.
@@ -102,6 +109,11 @@ except ImportError:  # another Numba
     pass
 
 INLINED = PART | {"forceinline": True}
+BESIDE = """
+import importlib, pickle, sys
+module, name, kinds = pickle.load(sys.stdin.buffer)
+getattr(importlib.import_module(module), name).compile(kinds)
+"""
 
 
 def inlined(function: Callable) -> Any:
@@ -116,7 +128,49 @@ def apart(function: Callable) -> Any:
 
 def kept(function: Callable) -> Any:
     """Compiles a function once a machine; in every process where there is no place to keep it."""
+    # Numba compiles anew when a kernel's own file changes, not when one does that it calls.
+    function.__qualname__ += f"_{digest_of(Path(__file__).parents[1])}"
     try:
         return njit(cache=True, **KERNEL)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to
         return njit(**KERNEL)(function)
+
+
+@functools.cache
+def digest_of(folder: Path) -> str:
+    """Returns a digest of the code in a folder of packages: of kernels and of what they call."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("numba_*/*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def compiled_beside(kernel: Any, *arguments: Any) -> Callable[[], None]:
+    """Has another process compile a kernel for such arguments; returns what waits until it has.
+
+    Where that cannot be, or need not, since it is kept already, nothing happens.
+    """
+    if kernel.signatures or (os.cpu_count() or 1) < 2:
+        return lambda: None
+    kinds = tuple(typeof(value) for value in arguments)
+    try:
+        if kernel._cache.load_overload(kinds, kernel.targetctx):
+            return lambda: None
+        name = kernel.py_func.__module__, kernel.py_func.__name__
+        paths = os.pathsep.join([str(Path(__file__).parents[3]), *filter(None, sys.path)])
+        other = subprocess.Popen(
+            [sys.executable, "-c", BESIDE],
+            env=os.environ | {"PYTHONPATH": paths},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        with other.stdin as pipe:  # type: ignore[union-attr]
+            pipe.write(pickle.dumps((*name, kinds)))
+    except (AttributeError, OSError):  # another Numba; no process to be had
+        return lambda: None
+
+    def wait() -> None:
+        other.wait()
+
+    return wait

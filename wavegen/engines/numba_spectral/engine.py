@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wavegen.engines.numba_cpu.compiling import compiled_beside
 from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.engines.numba_cpu.packing import aligned, padded
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
@@ -205,16 +206,22 @@ class Voices:
         mode: int,
         nats: np.ndarray,
     ) -> None:
-        """Runs the kernel; frames `(batch, time + 1, 2, bins)` are filled in by DRAW."""
-        engine, flat = self.engine, frames.reshape(-1)
-        told = np.empty(chance.size * engine.shape.bands, np.float32)
-        heard, counts = (labels < 0).astype(np.int64), np.zeros(chance.shape, np.float32)
+        """Runs the kernels; frames `(batch, time + 1, 2, bins)` are filled in by DRAW."""
+        engine, state, scratch = self.engine, self.state, self.scratch
+        given = engine.lanes, engine.shape, engine.weights
+        flat, heard = frames.reshape(-1), (labels < 0).astype(np.int64)
         assert np.shares_memory(flat, frames), "what the kernel draws would be lost"
-        kernel.run(
-            engine.lanes, engine.shape, engine.weights, self.state, self.scratch, engine.pole,
-            flat, labels, heard, chance, noise.reshape(-1), swings.reshape(-1), controls, told,
-            counts, mode, nats,
-        )  # fmt: skip
+        told = np.empty(chance.size * engine.shape.bands, np.float32)
+        counts = np.zeros(chance.shape, np.float32)
+        ahead = state._replace(late=state.late.copy(), weight=state.weight.copy())
+        common = state, scratch, engine.pole, flat, labels
+        rest = noise.reshape(-1), swings.reshape(-1), controls, told, counts
+        wait = compiled_beside(kernel.render, *given, *common, *rest, (0, 0, 0), mode, nats)
+        begin = kernel.compose(
+            *given, ahead, *common[1:], heard, chance, controls, told, counts, mode, nats
+        )
+        wait()
+        kernel.render(*given, *common, *rest, begin, mode, nats)
         self.last, self.label = frames[:, -1:].copy(), labels[:, -1:].copy()
 
 

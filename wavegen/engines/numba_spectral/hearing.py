@@ -30,7 +30,7 @@ STEADY = 0.95
 LOG10 = 1 / math.log(10)
 
 
-@inlined
+@apart
 def powers(lanes, shape, weights, scratch, frame, at, out, to):
     """Writes the mean power of the coefficients of every band of a frame."""
     for v in range(0, shape.bins, width_of(lanes)):
@@ -182,34 +182,47 @@ def turn_on(lanes, shape, state, scratch, s, frame, now):
             store(scratch.around, here + i, fma(sides, quarter, load(lanes, neighbours, at) * part))
 
 
-@apart
-def hear(lanes, shape, weights, state, scratch, streams, frames, time, labels, heard, t, pole):
-    """Hears frame t of each stream; `labels` then say what code it has.
+@inlined
+def fade(lanes, shape, weights, state, scratch, s, pole):
+    """Takes the powers of a frame into the spectrum of late, and writes its level."""
+    at, fresh = s * shape.bands, np.float32(1) - pole
+    for b in range(shape.bands):
+        state.late[at + b] = pole * state.late[at + b] + fresh * scratch.power[at + b]
+    state.weight[s] = pole * state.weight[s] + fresh
+    levels(lanes, shape, weights, state, scratch, s)
 
-    It is kept if `heard` says so, unless silence has just ended.
-    """
+
+@inlined
+def hear(lanes, shape, weights, state, scratch, s, frames, now, pole):
+    """Hears the frame of a stream that begins at `now`: its bands, and how its tones turn."""
     bins, bands = shape.bins, shape.bands
-    for s in range(streams):
-        now, base = (s * (time + 1) + t) * 2 * bins, s * bands
-        for b in range(bands):
-            scratch.past[base + b] = scratch.power[base + b]
-        powers(lanes, shape, weights, scratch, frames, now, scratch.power, base)
-        if labels[s, t] < 0:
-            labels[s, t] = code_of(
-                lanes, shape, weights, scratch, s, scratch.power, base, scratch.past, base
-            )
-        elif heard[s, t]:
-            blended(lanes, shape, scratch, s, scratch.power, base, scratch.past, base)
-        scratch.fresh[s] = 0
-        if heard[s, t]:
-            keep(lanes, shape, state, scratch, s, labels[s, t])
-        fresh = np.float32(1) - pole
-        for b in range(bands):
-            state.late[base + b] = pole * state.late[base + b] + fresh * scratch.power[base + b]
-        state.weight[s] = pole * state.weight[s] + fresh
-        levels(lanes, shape, weights, state, scratch, s)
-        by_coefficient(lanes, shape, weights, scratch.level, base, scratch.unit, s * bins)
-        turn_on(lanes, shape, state, scratch, s, frames, now)
-        for k in range(2 * bins):
-            state.last[s * 2 * bins + k] = frames[now + k]
-            state.angle[s * 2 * bins + k] = scratch.angles[s * 2 * bins + k]
+    for b in range(s * bands, (s + 1) * bands):
+        scratch.past[b] = scratch.power[b]
+    powers(lanes, shape, weights, scratch, frames, now, scratch.power, s * bands)
+    fade(lanes, shape, weights, state, scratch, s, pole)
+    by_coefficient(lanes, shape, weights, scratch.level, s * bands, scratch.unit, s * bins)
+    turn_on(lanes, shape, state, scratch, s, frames, now)
+    for k in range(2 * bins):
+        state.last[s * 2 * bins + k] = frames[now + k]
+        state.angle[s * 2 * bins + k] = scratch.angles[s * 2 * bins + k]
+
+
+@inlined
+def name(lanes, shape, weights, state, scratch, s, frames, now, label, heard, pole):
+    """Returns the code of the frame of a stream that begins at `now`, -1 if `label` says none.
+
+    It is kept if it was heard, unless silence has just ended.
+    """
+    base = s * shape.bands
+    for b in range(base, base + shape.bands):
+        scratch.past[b] = scratch.power[b]
+    powers(lanes, shape, weights, scratch, frames, now, scratch.power, base)
+    if label < 0:
+        label = code_of(lanes, shape, weights, scratch, s, scratch.power, base, scratch.past, base)
+    elif heard:
+        blended(lanes, shape, scratch, s, scratch.power, base, scratch.past, base)
+    scratch.fresh[s] = 0
+    if heard:
+        keep(lanes, shape, state, scratch, s, label)
+    fade(lanes, shape, weights, state, scratch, s, pole)
+    return label
