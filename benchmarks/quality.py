@@ -7,11 +7,11 @@
 A set is a folder with train/ and heldout/; one without is both. Seeds are 4 s, from places evenly
 spread over every held-out recording; a recording too short to hold seed and continuation is played
 on from its end. Each continuation is compared with its own recording (`wavegen.likeness`), in level
-with its seed and what really follows. The music that really follows, a constant tone and the
-network before its first step go through the same table (with a memory of what was heard it goes
-through it once more: that needs no training). Figures are medians, `clean` counts sounds
-without a fault; `copied` is how like its nearest second of the training part a second is
-(`wavegen.nearest`).
+with its seed and what really follows. The music that really follows, the seed over and over, a
+constant tone and the network before its first step go through the same table (with a memory of what
+was heard it goes through it once more: that needs no training). Figures are medians, `clean` counts
+sounds without a fault; `copied` is how like its nearest second of the training part a second is
+(`wavegen.nearest`), `echoed` how like its nearest second of the seed.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from wavegen.sampling import Sampler
 
 SEED_SECONDS = 4.0
 FADED_DB = 30.0  # what is softer than this below the recording's loudest has faded out
+LIKE = ["copied", "echoed"]  # the nearest second of what was learned, and of the seed
 COLUMNS = [field.name for field in dataclasses.fields(likeness.Likeness)]
 
 
@@ -223,16 +224,25 @@ def tone(spot: Place) -> np.ndarray:
     return level * np.sin(2 * np.pi * 220 * time)[None].repeat(len(spot.music), axis=0)
 
 
+def again(spot: Place) -> np.ndarray:
+    """Returns the seed over and over for 15 s."""
+    size = 15 * spot.recording.sample_rate
+    return np.tile(spot.seed, -(-size // spot.seed.shape[1]))[:, :size]
+
+
 def judged(
     who: str, spots: list[Place], sounds: list[np.ndarray], folder: Path, **facts: Any
 ) -> dict[str, Any]:
     """Returns the row of sounds, each of one of the places of a set."""
     rate = spots[0].recording.sample_rate
     taught = [each.signal for each in heldout(part_of(folder, "train"), rate, len(sounds[0]))]
-    alike = [nearest_seconds(sound, taught, rate) for sound in sounds]
-    copied = float(np.median([each.similarity for found in alike for each in found]))
-    found = [spot.compare(sound) for spot, sound in zip(spots, sounds, strict=True)]
-    return row(who, found, copied=copied, **facts)
+    copied, echoed, found = [], [], []
+    for spot, sound in zip(spots, sounds, strict=True):
+        for alike, past in ((copied, taught), (echoed, [spot.seed])):
+            alike += [each.similarity for each in nearest_seconds(sound, past, rate)]
+        found.append(spot.compare(sound))
+    facts |= {"copied": float(np.median(copied)), "echoed": float(np.median(echoed))}
+    return row(who, found, **facts)
 
 
 def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -253,6 +263,7 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 known.add((folder, repr(file.config)))
                 for who, sounds in (
                     ("music", [spot.music for spot in spots]),
+                    ("seed over and over", [again(spot) for spot in spots]),
                     ("tone", [tone(spot) for spot in spots]),
                 ):
                     yield judged(f"{name} {who}", spots, sounds, folder)
@@ -274,7 +285,7 @@ def line(row: dict[str, Any]) -> str:
     bits = f"{score['mean']:.3f} ({score['low']:.3f} .. {score['high']:.3f})" if score else ""
     numbers = "".join("        -" if row[name] is None else f"{row[name]:9.2f}" for name in COLUMNS)
     faults = ", ".join(f"{fault} {count}" for fault, count in row["faults"].items())
-    numbers += f"{row['copied']:9.2f}" if "copied" in row else "        -"
+    numbers += "".join(f"{row[k]:9.2f}" if k in row else "        -" for k in LIKE)
     return f"{row['who'][-40:]:40}{bits:>24}{numbers}{row['clean']:6}/{row['count']:<5}{faults}"
 
 
@@ -294,7 +305,7 @@ def main() -> None:
     add("--json", type=Path, help="file to write all figures to")
     options, rows = parser.parse_args(), []
     heads = [name.removesuffix("_seconds").removesuffix("_db")[:8] for name in COLUMNS]
-    heads.append("copied")
+    heads += LIKE
     print(f"{'':40}{'bits or nats':>24}{''.join(f'{head:>9}' for head in heads)}   clean")
     for one in table(options):
         rows.append(one)
