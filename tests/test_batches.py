@@ -125,6 +125,38 @@ def test_streams_go_on_and_cover_everything(
     assert 0 <= lost <= (len(long_enough) * (frame_samples - 1) if offset else 0)
 
 
+@settings(deadline=None, max_examples=40)
+@given(LENGTHS, st.integers(1, 5), st.integers(1, 6), st.integers(1, 8), st.integers(0, 2))
+def test_rows_of_few_recordings_go_on_for_long(lengths, batch, length, least, epoch):
+    data = counting(lengths, channels=2)
+    how = dict(batch=batch, length=length, frame_samples=1)
+    once, steps = stream_steps(data, **how), stream_steps(data, **how, least=least)
+    if not once:
+        assert not steps
+        return
+    assert max(once, least) <= steps <= least + once
+    predicted, before = [], None
+    for step in range(epoch * steps, (epoch + 1) * steps):
+        now = streams(data, step, context=0, seed=7, augment=Augment(), least=least, **how)
+        for row in range(batch):
+            if before is None or not now.valid[row].any():
+                assert now.reset[row]
+            else:  # a row begins anew where a recording does, and nowhere else
+                assert now.reset[row] == (now.frame[row] == 0)
+        before = now
+        plain = streams(data, step, context=0, seed=7, least=least, **how)
+        predicted += numbers(plain.signal[:, 0, 1:][plain.valid])
+    each = np.bincount(predicted)[1:]
+    firsts = np.cumsum([1, *lengths])[:-1] - 1
+    often = np.delete(each, [n for n in firsts if n < len(each)])
+    assert len(set(often.tolist())) == 1  # every sample as often as any other
+    assert often[0] == max(1, -(-batch * least // chunks_of(lengths, length)))
+
+
+def chunks_of(lengths, length):
+    return sum(-(-(n - 1) // length) for n in lengths)
+
+
 def test_streams_start_elsewhere_each_epoch():
     data = counting([2000])
     how = dict(batch=2, length=4, frame_samples=16)

@@ -76,10 +76,17 @@ class Streams(NamedTuple):
 
 
 def stream_steps(
-    dataset: Dataset, *, batch: int, length: int, frame_samples: int, part: str = "train"
+    dataset: Dataset,
+    *,
+    batch: int,
+    length: int,
+    frame_samples: int,
+    part: str = "train",
+    least: int = 0,
 ) -> int:
     """Returns how many steps of `streams` an epoch has, 0 where the part is too short."""
-    return -(-int(_chunk_counts(_lengths(dataset, part), length, frame_samples).sum()) // batch)
+    total = int(_chunk_counts(_lengths(dataset, part), length, frame_samples).sum())
+    return -(-total * _rounds(total, batch, least) // batch)
 
 
 def streams(
@@ -95,13 +102,16 @@ def streams(
     augment: Augment | None = None,
     offset: bool = True,
     ahead: int = 0,
+    least: int = 0,
 ) -> Streams:
     """Returns one step of `batch` contiguous streams of frames.
 
     In every epoch the segments come in random order, each in chunks of `length` predicted frames;
     the last frame of a chunk is the first of the next. The list of chunks is turned to a random
     start and cut into `batch` rows of equal length. Rows that are left over at its end are empty:
-    zeros, nothing valid, reset.
+    zeros, nothing valid, reset. Of few recordings an epoch is several rounds, each in an order of
+    its own: where a row begins the state is lost, and from rows of a second or two nothing that
+    lasts longer could be learned.
 
     Args:
         dataset: the recordings.
@@ -117,26 +127,29 @@ def streams(
         offset: start each segment at a random sample of its first frame, and the rows at a random
             chunk. False uses every sample, as judging wants it.
         ahead: samples after the last frame to give as well; zeros beyond a segment's end.
+        least: chunks in a row; an epoch has as many rounds as that takes.
 
     Raises:
         AudioError: no segment of the part holds two frames.
         UsageError: a number out of range.
     """
-    _check(0, step=step, seed=seed, context=context, ahead=ahead)
+    _check(0, step=step, seed=seed, context=context, ahead=ahead, least=least)
     _check(1, batch=batch, length=length, frame_samples=frame_samples)
     table, lengths = dataset.table(part), _lengths(dataset, part)
     counts = _chunk_counts(lengths, length, frame_samples)
-    total = int(counts.sum())
-    if not total:
+    once = int(counts.sum())
+    if not once:
         raise AudioError(
             f"the {part} part has no piece longer than a frame of {frame_samples} samples;"
             " add longer recordings"
         )
+    rounds = _rounds(once, batch, least)
+    total, turns = once * rounds, len(table) * rounds  # a turn is a segment's, in one of the rounds
     steps = -(-total // batch)
     epoch, place = divmod(step, steps)
-    order, offsets = _epoch(seed, epoch, len(table))
-    numbers = generator(seed, "augment", epoch).random((len(table), 3)) if augment else None
-    ends = np.cumsum(counts[order])
+    order, offsets = _epoch(seed, epoch, len(table), rounds)
+    numbers = generator(seed, "augment", epoch).random((turns, 3)) if augment else None
+    ends = np.cumsum(counts[order % len(table)])
     turn = int(offsets[-1] * total) if offset else 0
     samples_given = context + (length + 1) * frame_samples + ahead
     signal = np.zeros((batch, dataset.channels, samples_given), np.float32)
@@ -145,18 +158,19 @@ def streams(
     for row in range(min(batch, -(-(total - place) // steps))):
         chunk = (row * steps + place + turn) % total
         rank = int(np.searchsorted(ends, chunk, side="right"))
-        segment = int(order[rank])
+        mine = int(order[rank])
+        segment = mine % len(table)
         number = chunk - int(ends[rank] - counts[segment])
         recording, origin = int(table[segment, 0]), int(table[segment, 1])
         samples = int(lengths[segment])
         # So late a start that the last chunk had nothing left to predict is not allowed.
         latest = samples - ((int(counts[segment]) - 1) * length + 1) * frame_samples
-        skip = int(offsets[segment] * min(frame_samples, latest)) if offset else 0
+        skip = int(offsets[mine] * min(frame_samples, latest)) if offset else 0
         first = skip + number * length * frame_samples - context
         start, stop = max(0, first), min(samples, first + signal.shape[2])
         cut = dataset.signal(recording, origin + start, origin + stop)
         if augment and numbers is not None:
-            cut = augment.apply(cut, numbers[segment], dataset.recordings[recording].peak)
+            cut = augment.apply(cut, numbers[mine], dataset.recordings[recording].peak)
         signal[row, :, start - first : stop - first] = cut
         frame[row] = number * length
         reset[row] = number == 0 or place == 0
@@ -182,16 +196,25 @@ def generator(seed: int, purpose: str, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(counter=counter, key=key))
 
 
+def _rounds(chunks: int, batch: int, least: int) -> int:
+    """Returns how often all chunks come in an epoch, so that each row has at least so many."""
+    return max(1, -(-batch * least // chunks)) if chunks else 0
+
+
 @lru_cache(maxsize=8)
-def _epoch(seed: int, epoch: int, segments: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns an epoch's order of the segments, and a uniform for each and for all of them."""
+def _epoch(seed: int, epoch: int, segments: int, rounds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns an epoch's order of turns, round after round, and a uniform for each and for all.
+
+    A segment's turns are its number, and that with the number of segments added again and again.
+    """
     chance = generator(seed, "streams", epoch)
-    offsets, order = chance.random(segments + 1), chance.permutation(segments)
+    offsets = chance.random(segments * rounds + 1)
+    order = np.concatenate([chance.permutation(segments) + i * segments for i in range(rounds)])
     order.flags.writeable = offsets.flags.writeable = False
     return order, offsets
 
 
-def _check(least: int, **values: int) -> None:
+def _check(floor: int, /, **values: int) -> None:
     for name, value in values.items():
-        if value < least:
-            raise UsageError(f"{name}={value} must be at least {least}")
+        if value < floor:
+            raise UsageError(f"{name}={value} must be at least {floor}")
