@@ -148,13 +148,14 @@ def digest_of(folder: Path) -> str:
 def compiled_beside(kernel: Any, *arguments: Any) -> Callable[[], None]:
     """Has another process compile a kernel for such arguments; returns what waits until it has.
 
-    Where that cannot be, or need not, since it is kept already, nothing happens.
+    Where that cannot be, or need not, since it is kept already, or could not be, nothing happens.
     """
-    if kernel.signatures or (os.cpu_count() or 1) < 2:
+    if kernel.signatures or (os.cpu_count() or 1) < 2 or not sys.executable:
         return lambda: None
     kinds = tuple(typeof(value) for value in arguments)
     try:
-        if kernel._cache.load_overload(kinds, kernel.targetctx):
+        cache = kernel._cache
+        if cache.cache_path is None or cache.load_overload(kinds, kernel.targetctx):
             return lambda: None
         name = kernel.py_func.__module__, kernel.py_func.__name__
         paths = os.pathsep.join([str(Path(__file__).parents[3]), *filter(None, sys.path)])
