@@ -298,6 +298,7 @@ def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monk
         (["sample", "my seed é.wav", "-t", "0"], 2, "above 0"),
         (["sample", "my seed é.wav", "-t", "nan"], 2, "above 0"),
         (["sample", "my seed é.wav", "-t", "10h"], 2, "--yes"),
+        (["sample", "my seed é.wav", "-o", "new.WAV"], 2, "must be a folder"),
         (["sample", "my seed é.wav", "-m", "nothing"], 4, "no such run"),
         (["train", "--arch", "wavnet"], 2, "did you mean wavenet"),
         (["train", "--preset", "smal"], 2, "did you mean small"),

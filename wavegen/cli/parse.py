@@ -12,6 +12,7 @@ from wavegen.cli.settings import add_fields
 from wavegen.cli.values import (
     duration,
     factor,
+    folder,
     fraction,
     positive,
     seconds,
@@ -45,7 +46,7 @@ USAGE = {  # of those with so many flags that argparse's own would hide what mat
 EPILOG = {
     "sample": "Two models come with wavegen, to hear something at once: demo-lstm and "
     "demo-wavenet; -m plays them by name. They have learned nothing but recordings/shipped, "
-    "for 16 minutes of two cores and 42 of one; recordings/README.md has the commands."
+    "for 28 and 42 minutes of a core each; recordings/README.md has the commands."
 }
 
 
@@ -171,7 +172,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--picture", action=argparse.BooleanOptionalAction, default=None, help=text)
     text = "write the seed's end, too, before what is drawn (yes)"
     add("--with-prime", action=argparse.BooleanOptionalAction, default=True, help=text)
-    add("-o", "--out", default="generated", help="folder for the results (generated)")
+    add("-o", "--out", type=folder, default="generated", help="folder for the results (generated)")
     pattern = "{seed_name}-{model}-{seed}-{variation}"
     add("--filename", default=pattern, help=f"pattern of the names ({pattern})")
     add("--format", choices=["wav", "flac"], default="wav", help="of the files (wav)")
@@ -193,7 +194,7 @@ def render_flags(command: argparse.ArgumentParser) -> None:
     add("-m", "--model", help="a duet, or a WaveNet with --condition-bands (the newest run)")
     add("--temperature", type=factor, default=1.0, help="how widely it draws: 1 as learned (1)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
-    add("-o", "--out", default="generated", help="folder for the results (generated)")
+    add("-o", "--out", type=folder, default="generated", help="folder for the results (generated)")
     add("--filename", default="{seed_name}-{model}-{seed}", help="pattern of the names")
     add("--format", choices=["wav", "flac"], default="wav", help="of the files (wav)")
     add("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits, not 16")
@@ -216,7 +217,7 @@ def again_flags(command: argparse.ArgumentParser) -> None:
         metavar="SOUND",
         help="the sound that it follows or plays, if it is not where it was",
     )
-    add("-o", "--out", default="generated", help="folder for the results (generated)")
+    add("-o", "--out", type=folder, default="generated", help="folder for the results (generated)")
     add("--force", action="store_true", help="replace results that exist")
     add("--runs", default="runs", help="folder of the runs (runs)")
     add("--backend", choices=["tensorflow", "jax"], help="of Keras (tensorflow)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable
 
@@ -64,6 +65,15 @@ def within(least: float, most: float) -> Callable[[str], float]:
 
 
 factor, fraction, sustain = within(0, 4), within(0, 1), within(0.25, 100)
+
+
+def folder(text: str) -> str:
+    """Returns the name of a folder; a sound's it cannot have been meant to have."""
+    if text.lower().endswith((".wav", ".flac")) and not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} must be a folder; what is written into it gets names of its own"
+        )
+    return text
 
 
 def seed_number(text: str) -> int:
