@@ -136,6 +136,7 @@ def test_the_report_in_words(crowd, capsys):
     assert "dropped: " in out and "page.wav: not a WAV file" in out
     assert "what to expect of so much: the timbre" in out
     assert f"try: python -m wavegen train {crowd} --for 20m" in out
+    assert "for drums, or several instruments at once, add --arch lstm" in out
     assert "new\\nline.wav: truncated WAV header" in out
     assert run(crowd, "--arch", "lstm", "--preset", "tiny") == 0
     assert "--arch lstm --preset tiny --for" in capsys.readouterr().out

@@ -174,3 +174,8 @@ def summarize(
     )
     if advised.remark:
         console.result(advised.remark)
+    if not arguments.arch:
+        console.result(
+            "for drums, or several instruments at once, add --arch lstm: an LSTM keeps the beat of "
+            "its seed, and draws many times as fast"
+        )

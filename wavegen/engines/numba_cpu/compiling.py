@@ -21,6 +21,8 @@ from typing import Any
 
 from numba import njit, typeof
 
+from wavegen.engines.numba_cpu.lanes import cores
+
 # What only compiled code calls needs no way in for Python or C. References of arrays are not
 # counted (`_nrt`), else a kernel takes three times as long; so no such function may make an array.
 # Unless told otherwise a function is compiled into its callers if they are into theirs.
@@ -150,7 +152,7 @@ def compiled_beside(kernel: Any, *arguments: Any) -> Callable[[], None]:
 
     Where that cannot be, or need not, since it is kept already, or could not be, nothing happens.
     """
-    if kernel.signatures or (os.cpu_count() or 1) < 2 or not sys.executable:
+    if kernel.signatures or cores() < 2 or not sys.executable:
         return lambda: None
     kinds = tuple(typeof(value) for value in arguments)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wavegen.engines.numba_cpu import kernel, streams
-from wavegen.engines.numba_cpu.lanes import Lanes
+from wavegen.engines.numba_cpu.lanes import Lanes, cores
 from wavegen.engines.numba_cpu.packing import conditioning, packed
 from wavegen.engines.numba_cpu.sessions import DRAW, JUDGE, Sessions, mapped
 from wavegen.engines.numba_cpu.shapes import (
@@ -262,10 +261,3 @@ def warm_up(precision: str | None = None) -> None:
     config = SimpleNamespace(**least, dilations=(1,), head="softmax")
     weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
     NumbaCPU(config, weights, np.zeros(4), np.zeros(3), precision=precision).warm_up()
-
-
-def cores() -> int:
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,6 +8,7 @@ is known of the processor. LLVM lowers the vectors to whatever it has.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,3 +202,10 @@ def fetch(builder: Any, pointer: Any) -> Any:
 def keep(builder: Any, value: Any, pointer: Any) -> None:
     """Emits a store that needs no alignment beyond four bytes."""
     builder.store(value, pointer).align = 2
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
