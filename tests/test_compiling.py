@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from wavegen.engines.numba_cpu import compiling
-from wavegen.engines.numba_cpu.compiling import KERNEL, PART, apart, digest_of, inlined
+from wavegen.engines.numba_cpu.compiling import KERNEL, PART, apart, inlined
 from wavegen.engines.numba_cpu.lanes import cores
-from wavegen.engines.numba_spectral import kernel
 
 DRAWN = """
 import hashlib, sys
@@ -89,14 +87,3 @@ def test_what_is_drawn_hangs_neither_on_how_it_was_compiled_nor_on_the_cache(nam
     assert len(set(found)) == 1
     if name == "demo-lstm":  # the first time it is there because another process has compiled it
         assert fetched == [int(cores() > 1), 1, 0]
-
-
-def test_a_kernel_has_another_name_when_the_code_it_calls_changes(tmp_path):
-    (tmp_path / "numba_a").mkdir()
-    called = tmp_path / "numba_a" / "called.py"
-    called.write_text("ONE = 1\n")
-    before = digest_of(tmp_path)
-    digest_of.cache_clear()
-    called.write_text("ONE = 2\n")
-    assert digest_of(tmp_path) != before
-    assert digest_of(Path(compiling.__file__).parents[1]) in kernel.compose.py_func.__qualname__

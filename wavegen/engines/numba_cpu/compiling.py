@@ -3,14 +3,13 @@
 Numba optimises every function together with all that it calls and makes machine code of it, even
 where only its callers, which are optimised in turn, will ever run it. Here such a part is handed on
 as it comes, and the kernel that calls it, and is kept on disk, is optimised once with all its
-parts. Passes over a function that find nothing in this code are left out. Where a Numba lacks what
-this takes, plain options do: the code is the same, and takes longer to make.
+parts. Passes over a function that find nothing in this code are left out, and of two kernels
+another process compiles one. Where a Numba lacks what this takes, plain options do: the code is
+the same, and takes longer to make.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 import pickle
 import subprocess
@@ -130,21 +129,10 @@ def apart(function: Callable) -> Any:
 
 def kept(function: Callable) -> Any:
     """Compiles a function once a machine; in every process where there is no place to keep it."""
-    # Numba compiles anew when a kernel's own file changes, not when one does that it calls.
-    function.__qualname__ += f"_{digest_of(Path(__file__).parents[1])}"
     try:
         return njit(cache=True, **KERNEL)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to
         return njit(**KERNEL)(function)
-
-
-@functools.cache
-def digest_of(folder: Path) -> str:
-    """Returns a digest of the code in a folder of packages: of kernels and of what they call."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("numba_*/*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def compiled_beside(kernel: Any, *arguments: Any) -> Callable[[], None]:
