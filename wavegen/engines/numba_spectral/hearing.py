@@ -209,9 +209,9 @@ def hear(lanes, shape, weights, state, scratch, s, frames, now, pole):
 
 @inlined
 def name(lanes, shape, weights, state, scratch, s, frames, now, label, heard, pole):
-    """Returns the code of the frame of a stream that begins at `now`, -1 if `label` says none.
+    """Returns the code of a stream's frame at `now`: its label or, if that is -1, the nearest.
 
-    It is kept if it was heard, unless silence has just ended.
+    A frame that was heard is kept, unless silence has just ended.
     """
     base = s * shape.bands
     for b in range(base, base + shape.bands):
