@@ -134,7 +134,9 @@ def test_rows_of_few_recordings_go_on_for_long(lengths, batch, length, least, ep
     if not once:
         assert not steps
         return
-    assert max(once, least) <= steps <= least + once
+    chunks = chunks_of(lengths, length)
+    rounds = 1 if chunks >= batch * least else -(-8 * batch * least // chunks)
+    assert steps == -(-chunks * rounds // batch) and (rounds == 1 or steps >= 8 * least)
     predicted, before = [], None
     for step in range(epoch * steps, (epoch + 1) * steps):
         now = streams(data, step, context=0, seed=7, augment=Augment(), least=least, **how)
@@ -150,7 +152,7 @@ def test_rows_of_few_recordings_go_on_for_long(lengths, batch, length, least, ep
     firsts = np.cumsum([1, *lengths])[:-1] - 1
     often = np.delete(each, [n for n in firsts if n < len(each)])
     assert len(set(often.tolist())) == 1  # every sample as often as any other
-    assert often[0] == max(1, -(-batch * least // chunks_of(lengths, length)))
+    assert often[0] == rounds
 
 
 def chunks_of(lengths, length):

@@ -27,6 +27,8 @@ PURPOSES = {
     "slips": 6,
 }  # each its own sequence of numbers
 
+LONGER = 8  # times as long as the least are rows of few recordings, each in several rounds
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -127,7 +129,8 @@ def streams(
         offset: start each segment at a random sample of its first frame, and the rows at a random
             chunk. False uses every sample, as judging wants it.
         ahead: samples after the last frame to give as well; zeros beyond a segment's end.
-        least: chunks in a row; an epoch has as many rounds as that takes.
+        least: chunks in a row that will do; of fewer recordings an epoch has as many rounds as rows
+            of `LONGER` times that take.
 
     Raises:
         AudioError: no segment of the part holds two frames.
@@ -197,8 +200,10 @@ def generator(seed: int, purpose: str, number: int) -> np.random.Generator:
 
 
 def _rounds(chunks: int, batch: int, least: int) -> int:
-    """Returns how often all chunks come in an epoch, so that each row has at least so many."""
-    return max(1, -(-batch * least // chunks)) if chunks else 0
+    """Returns how often all chunks come in an epoch; `least` is of a row, see `streams`."""
+    if chunks >= batch * least:
+        return 1
+    return -(-LONGER * batch * least // chunks) if chunks else 0
 
 
 @lru_cache(maxsize=8)
