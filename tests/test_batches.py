@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavegen.batches import Augment, stream_steps, streams
+from wavegen.batches import LONG, Augment, stream_steps, streams
 from wavegen.dataset import Dataset
 from wavegen.errors import AudioError, UsageError
 
@@ -135,8 +135,8 @@ def test_rows_of_few_recordings_go_on_for_long(lengths, batch, length, least, ep
         assert not steps
         return
     chunks = chunks_of(lengths, length)
-    rounds = 1 if chunks >= batch * least else -(-8 * batch * least // chunks)
-    assert steps == -(-chunks * rounds // batch) and (rounds == 1 or steps >= 8 * least)
+    rounds = 1 if chunks >= batch * least else -(-LONG * batch // chunks)
+    assert steps == -(-chunks * rounds // batch) and (rounds == 1 or steps >= LONG)
     predicted, before = [], None
     for step in range(epoch * steps, (epoch + 1) * steps):
         now = streams(data, step, context=0, seed=7, augment=Augment(), least=least, **how)

@@ -27,7 +27,7 @@ PURPOSES = {
     "slips": 6,
 }  # each its own sequence of numbers
 
-LONGER = 8  # times as long as the least are rows of few recordings, each in several rounds
+LONG = 64  # chunks in a row of few recordings
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def streams(
             chunk. False uses every sample, as judging wants it.
         ahead: samples after the last frame to give as well; zeros beyond a segment's end.
         least: chunks in a row that will do; of fewer recordings an epoch has as many rounds as rows
-            of `LONGER` times that take.
+            of `LONG` chunks take.
 
     Raises:
         AudioError: no segment of the part holds two frames.
@@ -203,7 +203,7 @@ def _rounds(chunks: int, batch: int, least: int) -> int:
     """Returns how often all chunks come in an epoch; `least` is of a row, see `streams`."""
     if chunks >= batch * least:
         return 1
-    return -(-LONGER * batch * least // chunks) if chunks else 0
+    return -(-LONG * batch // chunks) if chunks else 0
 
 
 @lru_cache(maxsize=8)

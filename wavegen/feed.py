@@ -17,7 +17,7 @@ from wavegen.codec import codec_of
 from wavegen.config import TrainSettings
 from wavegen.dataset import Dataset
 
-ROW = 8  # steps that a stream goes on for, at least, before its state is lost
+ROW = 7  # steps that a stream goes on for, at least, before its state is lost
 SLIPS = 1.5  # noise in what a conditioned WaveNet hears, in innovations, at most
 JITTER_DB = 4.0  # of the bands that condition a WaveNet, at most
 NOISE_DB = (-60.0, -8.0)  # of what a frame's band has, in each of real and imaginary part
