@@ -213,6 +213,7 @@ class Voices:
         assert np.shares_memory(flat, frames), "what the kernel draws would be lost"
         told = np.empty(chance.size * engine.shape.bands, np.float32)
         counts = np.zeros(chance.shape, np.float32)
+        # Both kernels carry the spectrum of late on; that of `render` stays.
         ahead = state._replace(late=state.late.copy(), weight=state.weight.copy())
         common = state, scratch, engine.pole, flat, labels
         rest = noise.reshape(-1), swings.reshape(-1), controls, told, counts

@@ -183,6 +183,15 @@ def turn_on(lanes, shape, state, scratch, s, frame, now):
 
 
 @inlined
+def look(lanes, shape, weights, scratch, s, frames, now):
+    """Writes the powers of a stream's frame at `now`; those of the one before it become `past`."""
+    base = s * shape.bands
+    for b in range(base, base + shape.bands):
+        scratch.past[b] = scratch.power[b]
+    powers(lanes, shape, weights, scratch, frames, now, scratch.power, base)
+
+
+@inlined
 def fade(lanes, shape, weights, state, scratch, s, pole):
     """Takes the powers of a frame into the spectrum of late, and writes its level."""
     at, fresh = s * shape.bands, np.float32(1) - pole
@@ -196,9 +205,7 @@ def fade(lanes, shape, weights, state, scratch, s, pole):
 def hear(lanes, shape, weights, state, scratch, s, frames, now, pole):
     """Hears the frame of a stream that begins at `now`: its bands, and how its tones turn."""
     bins, bands = shape.bins, shape.bands
-    for b in range(s * bands, (s + 1) * bands):
-        scratch.past[b] = scratch.power[b]
-    powers(lanes, shape, weights, scratch, frames, now, scratch.power, s * bands)
+    look(lanes, shape, weights, scratch, s, frames, now)
     fade(lanes, shape, weights, state, scratch, s, pole)
     by_coefficient(lanes, shape, weights, scratch.level, s * bands, scratch.unit, s * bins)
     turn_on(lanes, shape, state, scratch, s, frames, now)
@@ -214,9 +221,7 @@ def name(lanes, shape, weights, state, scratch, s, frames, now, label, heard, po
     A frame that was heard is kept, unless silence has just ended.
     """
     base = s * shape.bands
-    for b in range(base, base + shape.bands):
-        scratch.past[b] = scratch.power[b]
-    powers(lanes, shape, weights, scratch, frames, now, scratch.power, base)
+    look(lanes, shape, weights, scratch, s, frames, now)
     if label < 0:
         label = code_of(lanes, shape, weights, scratch, s, scratch.power, base, scratch.past, base)
     elif heard:
