@@ -217,16 +217,17 @@ def drawn(
     return found
 
 
-def tone(spot: Place) -> np.ndarray:
-    """Returns 15 s of a constant tone, as loud as what really follows."""
-    time = np.arange(15 * spot.recording.sample_rate) / spot.recording.sample_rate
+def tone(spot: Place, seconds: float) -> np.ndarray:
+    """Returns a constant tone, as loud as what really follows."""
+    rate = spot.recording.sample_rate
+    time = np.arange(round(seconds * rate)) / rate
     level = np.sqrt(2 * np.mean(np.square(spot.music)))
     return level * np.sin(2 * np.pi * 220 * time)[None].repeat(len(spot.music), axis=0)
 
 
-def again(spot: Place) -> np.ndarray:
-    """Returns the seed over and over for 15 s."""
-    size = 15 * spot.recording.sample_rate
+def again(spot: Place, seconds: float) -> np.ndarray:
+    """Returns the seed over and over."""
+    size = round(seconds * spot.recording.sample_rate)
     return np.tile(spot.seed, -(-size // spot.seed.shape[1]))[:, :size]
 
 
@@ -263,8 +264,8 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 known.add((folder, repr(file.config)))
                 for who, sounds in (
                     ("music", [spot.music for spot in spots]),
-                    ("seed over and over", [again(spot) for spot in spots]),
-                    ("tone", [tone(spot) for spot in spots]),
+                    ("seed over and over", [again(spot, options.seconds) for spot in spots]),
+                    ("tone", [tone(spot, options.seconds) for spot in spots]),
                 ):
                     yield judged(f"{name} {who}", spots, sounds, folder)
                 ways = {f"{name} untrained": {}}

@@ -66,9 +66,9 @@ class Plain:
         return np.swapaxes(frames, 1, 2), state
 
 
-def sampler(engine, level_is_held=True, head=""):
+def sampler(engine, level_is_held=True, rests=False):
     config = SimpleNamespace(sample_rate=RATE, level_is_held=level_is_held, tried={}, enough=0.0)
-    config.noise_shape, config.head = (1,), head
+    config.noise_shape, config.rests = (1,), rests
     config.normals = config.swings = slice(0, 0)
     config.n_fft = config.hop_length = 1
     return SimpleNamespace(config=config, codec=Plain(), engine=engine)
@@ -97,7 +97,7 @@ def test_the_level_of_the_seed_is_held(drift):
 )
 def test_an_lstm_that_rests_for_long_is_bolder_and_only_then(drift, held, bolder):
     """In any blocks, and no bolder than it may be."""
-    kind, engine = dict(level_is_held=False, head="codes", held=held), Wanderer(drift, answer=20.0)
+    kind, engine = dict(level_is_held=False, rests=True, held=held), Wanderer(drift, answer=20.0)
     one = take(engine, **kind)
     parts, after = [], one.start
     for _ in range(40):

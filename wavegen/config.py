@@ -25,6 +25,7 @@ class WaveNetConfig:
     # so much longer than when it learned, and tones ring as they should.
     sustain: ClassVar[float] = 3.0
     level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
+    rests: ClassVar[bool] = False  # while drawing it may play nothing ever again
     enough: ClassVar[float] = 0.0  # strangeness of a moment that is as good as any: none
     tried: ClassVar[dict[str, tuple[float, ...]]] = {}  # by the candidates of a moment, see `take`
     condition_units: ClassVar[int] = 128  # width between the bands of a knot and the gates
@@ -131,6 +132,11 @@ class SpectralLSTMConfig:
         if self.head == "codes":
             return {"temperature": 1.0, "top_p": 1.0, "noisiness": 0.4, "memory": 1.0}
         return {"temperature": 0.7}  # at 1 the heavy tails of all coefficients drown the tones
+
+    @property
+    def rests(self) -> bool:
+        """Whether it may play nothing ever again, while drawing, unless it becomes bolder."""
+        return self.head == "codes"
 
     @property
     def tried(self) -> dict[str, tuple[float, ...]]:

@@ -99,7 +99,7 @@ class Take:
         self.level_db = heard.level_db
         self.levelled = held and heard.level_db > SILENT_DB  # the level has a say in the choice
         self.held = self.levelled and config.level_is_held  # and leads the temperature
-        self.rests = self.levelled and getattr(config, "head", "") == "codes"
+        self.rests = self.levelled and config.rests
         kept = round(DEAD_SECONDS * self.rate)
         recent = heard.sound[:, -kept:]
         recent = np.pad(recent, [(0, 0), (kept - recent.shape[1], 0)])
