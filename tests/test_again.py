@@ -85,8 +85,8 @@ def test_an_interrupted_take_is_made_again_as_far_as_it_came(drawn, tmp_path, ca
     assert run("again", cut) == 0
     assert "bit for bit: all of it" in capsys.readouterr().err
     assert audio.info("generated/cut-again.wav").frames == sound.shape[1] - 4000
-    assert run("again", cut, "-t", "1.6", "-o", "longer") == 0  # nothing was final at its end
-    assert recipe.read("longer/cut-1.6s.wav").ends == (1.6,)
+    assert run("again", cut, "-t", "1.6", "-o", "longer") == 0  # what was planned stays an end
+    assert recipe.read("longer/cut-1.6s.wav").ends == (1.2, 1.6)
 
 
 @pytest.mark.parametrize("options", [["--no-with-prime"], ["--format", "flac", "--int24"]])

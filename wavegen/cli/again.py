@@ -84,11 +84,10 @@ def draw_again(
     sampler = drawing.prepare(file, made.engine, made.precision, made.sustain, made.guard, console)
     sampler.check_controls(dict(made.controls))
     written = heard.shape[1] if made.with_prime else 0
-    there = frames - written  # samples of continuation that the file holds
     new, limit = made, frames
     if arguments.seconds is not None:
         wanted = round(arguments.seconds * rate)
-        new, limit = played_on(made, arguments.seconds, there, rate), written + wanted
+        new, limit = played_on(made, arguments.seconds), written + wanted
     drawing.write_drawn(
         sampler, heard, [new], [target], console, subtype=subtype, force=arguments.force,
         limit=limit,
@@ -102,19 +101,19 @@ def target_of(path: Path, arguments: argparse.Namespace) -> Path:
     return Path(arguments.out) / f"{path.stem}-{mark}{suffix}"
 
 
-def played_on(made: Recipe, seconds: float, there: int, rate: int) -> Recipe:
+def played_on(made: Recipe, seconds: float) -> Recipe:
     """Returns the recipe of a take of another length, in which all that is there stays.
+
+    An end that was planned stays one, even of a take that was interrupted before it: it decides
+    how the last second before it was drawn.
 
     Args:
         made: the file's.
         seconds: length of the continuation wanted; a shorter one has the same recipe.
-        there: samples of continuation that the file holds; fewer where it was interrupted.
-        rate: Hz.
     """
     if seconds <= made.ends[-1]:
         return made
-    reached = tuple(end for end in made.ends if round(end * rate) <= there)
-    return dataclasses.replace(made, ends=(*reached, seconds))
+    return dataclasses.replace(made, ends=(*made.ends, seconds))
 
 
 def find_model(
