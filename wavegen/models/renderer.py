@@ -149,13 +149,16 @@ class Renderer(keras.layers.Layer):
             log_scale: of `density`.
             noise: standard normals, `(batch, time, coefficients, 2)`.
             noisiness: how much tones waver. 1 is as learned. Below, the more of a coefficient goes
-                on as a tone the less of it is chance, and the tone makes up for the power.
+                on as a tone the less of it is chance, and the tone makes up for the power. Below
+                0.5 there is less chance everywhere, between the tones too: what is drawn there
+                would be heard, and drawn again around.
         """
         spread = student.draw(noise, DEGREES)
         tone, chance = squared(mean), VARIANCE * ops.exp(2.0 * log_scale)
         less = (1.0 - noisiness * noisiness) / (tone + chance)
         louder = ops.sqrt(ops.maximum(1.0 + less * chance, 0.0))
         factor = ops.exp(log_scale) * ops.sqrt(ops.maximum(1.0 - less * tone, 0.0))
+        factor = factor * ops.minimum(2.0 * noisiness, 1.0)
         return mean * louder[:, :, None] + spread * factor[:, :, None]
 
     def brought(self, z: Any, expected: Any, swing: Any, noisiness: Any) -> Any:

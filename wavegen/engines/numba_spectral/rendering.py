@@ -153,6 +153,7 @@ def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
     bins = shape.bins
     one, none = splat(lanes, 1.0), splat(lanes, 0.0)
     steady = splat(lanes, np.float32(1) - noisiness * noisiness)
+    much = splat(lanes, smaller(np.float32(2) * noisiness, np.float32(1)))
     for v in range(0, bins, width_of(lanes)):
         spread = load(lanes, scratch.spread, s * bins + v)
         re = load(lanes, scratch.mean, s * 2 * bins + v)
@@ -160,7 +161,7 @@ def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
         tone, chance = fma(re, re, im * im), spread * spread * splat(lanes, VARIANCE)
         less = steady / (tone + chance)
         louder = sqrt(greater(fma(less, chance, one), none))
-        spread = spread * sqrt(greater(one - less * tone, none))
+        spread = spread * sqrt(greater(one - less * tone, none)) * much
         a, b = load(lanes, noise, far + v), load(lanes, noise, far + bins + v)
         half = greater(fma(a, a, b * b) * splat(lanes, 0.5), splat(lanes, 1e-6))
         further = (exp(lanes, half * splat(lanes, 2 / DEGREES)) - one) * splat(lanes, DEGREES / 2)
