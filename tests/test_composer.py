@@ -14,7 +14,7 @@ from wavegen.feed import NOISE_DB, disturbed
 from wavegen.framing import UNKNOWN
 from wavegen.models.composer import logistic
 from wavegen.models.frames import parts_of
-from wavegen.models.renderer import DEGREES, Renderer
+from wavegen.models.renderer import DEGREES, VARIANCE, Renderer
 from wavegen.models.spectrum import RelativeSpectrum
 
 
@@ -40,27 +40,49 @@ def test_every_coefficient_is_in_one_band_and_bands_follow_each_other():
         assert max(config.band_of) < config.bands
 
 
-def test_the_level_of_late_is_the_mean_of_what_was_heard():
+def test_the_level_of_late_is_the_mean_loudness_of_what_was_heard():
     config = make_config("spectral_lstm", timbre_seconds=1.0)
     spectrum = RelativeSpectrum(config)
-    power = np.random.default_rng(0).uniform(0.5, 1.5, (1, 300, spectrum.features))
+    power = np.random.default_rng(0).uniform(0.0, 1.5, (1, 300, spectrum.features))
     power = power.astype("float32")
-    before, level, _ = spectrum.step(power, spectrum.initial_state(1))
+    before, level, _ = spectrum.step(power, HEARD, spectrum.initial_state(1))
     before, level = np.asarray(before), np.asarray(level)
     assert np.array_equal(before[:, 1:], level[:, :-1])  # a frame has no say in its own
     for t in (0, 5, 299):
         weight = spectrum.pole ** np.arange(t, -1, -1)
-        mean = (weight[:, None] * power[0, : t + 1]).sum(axis=0) / weight.sum()
-        np.testing.assert_allclose(level[0, t], np.sqrt(mean @ spectrum.smooth), rtol=0.05)
+        mean = (weight[:, None] * power[0, : t + 1] ** 0.25).sum(axis=0) / weight.sum()
+        np.testing.assert_allclose(level[0, t], (mean @ spectrum.smooth) ** 2, rtol=0.01)
+
+
+HEARD = np.ones((1, 1), bool)
 
 
 def test_one_frame_is_enough_to_know_a_level_and_silence_has_one():
     spectrum = RelativeSpectrum(make_config("spectral_lstm"))
     loud = np.full((1, 1, spectrum.features), 0.25, "float32")
-    _, level, _ = spectrum.step(loud, spectrum.initial_state(1))
+    _, level, _ = spectrum.step(loud, HEARD, spectrum.initial_state(1))
     np.testing.assert_allclose(np.asarray(level), 0.5, rtol=0.06)
-    _, level, _ = spectrum.step(0 * loud, spectrum.initial_state(1))
+    _, level, _ = spectrum.step(0 * loud, HEARD, spectrum.initial_state(1))
     assert np.all(np.asarray(level) > 0)
+
+
+def test_what_was_drawn_and_digital_silence_have_no_say_in_the_level_of_late():
+    spectrum = RelativeSpectrum(make_config("spectral_lstm", timbre_seconds=1.0))
+    rng = np.random.default_rng(0)
+    power = rng.uniform(0.5, 1.5, (2, 60, spectrum.features)).astype("float32")
+    heard = rng.random((2, 60)) < 0.5
+    for row in (0, 1):
+        counts = heard[row] & (np.arange(60) % 7 > 0)
+        power[row, np.arange(60) % 7 == 0] = 0.0
+        own, says = power[row : row + 1], heard[row : row + 1]
+        before, level, state = spectrum.step(own, says, spectrum.initial_state(1))
+        kept = own[:, counts]
+        alone = spectrum.step(kept, counts[None, counts], spectrum.initial_state(1))
+        np.testing.assert_allclose(np.asarray(level)[:, counts], alone[1], rtol=1e-4)
+        for found, wanted in zip(state, alone[2], strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4)
+        same = np.asarray(before)[:, ~counts], np.asarray(level)[:, ~counts]
+        np.testing.assert_allclose(*same, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -211,6 +233,10 @@ def test_noisiness_makes_tones_waver_and_below_a_half_all_else_softer(model, noi
     np.testing.assert_allclose(power[::2], wanted[::2] * min(2 * noisiness, 1) ** 2, rtol=1e-3)
     if noisiness >= 0.5:
         np.testing.assert_allclose(power, wanted, rtol=0.15)
+    tone, chance = np.square(mean).sum(0), VARIANCE * np.square(scale)
+    made_up = (1 - noisiness**2) * chance * tone / (tone + chance)  # for what chance has lost
+    steady = mean * np.sqrt(np.maximum(1 + made_up / np.maximum(tone, 1e-30), 0))
+    np.testing.assert_allclose(other.mean(axis=0), steady, atol=0.12 * scale.max())
     tonal = np.argsort(np.square(mean).sum(0) / np.square(scale))[-3:]  # the tone is much of them
     wavers = [each.std(axis=0).sum(0)[tonal].mean() for each in (other, usual)]
     assert (wavers[0] < 0.98 * wavers[1]) if noisiness < 1 else (wavers[0] > 1.02 * wavers[1])

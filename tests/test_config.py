@@ -93,3 +93,12 @@ def test_outputs_of_the_last_layer_are_those_of_the_head():
 def test_receptive_field_is_the_networks_whatever_predicts_before_it():
     for order in (0, 32, 4096):
         assert build(WaveNetConfig, {"predictor_order": order}).receptive_field == 2047
+
+
+def test_sustain_is_how_long_a_predictor_listens_and_an_lstm_has_none():
+    wavenet, lstm = (build(CONFIGS[family], {}) for family in ("wavenet", "spectral_lstm"))
+    longer = wavenet.sustained(4.0).predictor_memory
+    assert longer == pytest.approx(4 * wavenet.predictor_memory)
+    assert lstm.sustained(1.0) is lstm
+    with pytest.raises(UsageError, match="--sustain"):
+        lstm.sustained(4.0)

@@ -58,6 +58,22 @@ def test_sessions_and_likelihoods_are_the_references(model):
     np.testing.assert_allclose(engine.log_prob(frames[0]), reference.log_prob(frames[0]), atol=1e-4)
 
 
+def test_what_was_drawn_and_silence_have_no_say_in_the_level_of_late(model):
+    """Heard again by either engine, drawn frames leave it as it was, and so does silence."""
+    frames, engine, reference = make_frames(model, time=20), by_hand(model), reference_of(model)
+    drawn = np.array(make_frames(model, time=20, seed=1))
+    drawn[..., -1] = 1
+    level = [np.asarray(part) for part in engine.prime(frames)[1][2]]
+    for more in (drawn, 0 * frames - (np.arange(frames.shape[-1]) == frames.shape[-1] - 1)):
+        # the frame that came last is pending: it is heard with what comes next
+        longer = np.concatenate([frames, frames[:, -1:], more], axis=1).astype("float32")
+        wanted = [np.asarray(a) for a in engine.prime(longer[:, : frames.shape[1] + 2])[1][2]]
+        for each in (engine, reference):
+            found = each.prime(longer)[1][2]
+            assert apart(wanted, found) < 1e-4
+    assert apart(level, wanted) > 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("controls", [{}, {"temperature": 0.7, "top_p": 0.6, "noisiness": 0.3}])
 def test_frames_are_the_references(model, controls):

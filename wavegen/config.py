@@ -101,7 +101,7 @@ class WaveNetConfig:
 class SpectralLSTMConfig:
     """A stateful LSTM over real/imaginary STFT frames."""
 
-    sustain: ClassVar[float] = 25.0  # what was heard of the seed outweighs what is drawn
+    sustain: ClassVar[float] = 1.0  # it has no predictor
     level_is_held: ClassVar[bool] = False
     enough: ClassVar[float] = 1.5  # moments of music are as strange: none is to be more usual
     sample_rate: int = bounded(22050, 1000, 192000, "samples a second, Hz")
@@ -204,12 +204,17 @@ class SpectralLSTMConfig:
         return slice(self.normals.stop, self.noise_shape[0])
 
     def sustained(self, factor: float) -> SpectralLSTMConfig:
-        """Returns what draws: the same model whose level and colour of late last so much longer.
+        """Returns what draws: the model as it is.
 
-        So they stay those of the seed, rather than of what was drawn, which wanders.
+        Raises:
+            UsageError: the factor is not 1.
         """
-        longer = min(self.timbre_seconds * factor, 600.0)
-        return dataclasses.replace(self, timbre_seconds=longer)
+        if factor != 1.0:
+            raise UsageError(
+                "--sustain is how long a WaveNet's predictor listens; an LSTM has none, and keeps "
+                "to level and colour of the seed"
+            )
+        return self
 
 
 @dataclass(frozen=True)

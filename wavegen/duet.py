@@ -46,16 +46,18 @@ class Duet:
             file: of the family "duet".
             engine: "numba" or "reference"; None takes the fastest.
             precision: of the weights while drawing; None is the engine's default.
-            sustain: of the composer, see `Sampler`.
+            sustain: of the renderer, see `Instrument`; None is the family's.
 
         Raises:
             UsageError: no such engine or precision.
         """
         self.config, self.controls = file.config, file.config.controls
-        self.composer = Sampler(part_of_duet(file, "composer"), engine, precision, sustain=sustain)
-        self.renderer = Instrument(part_of_duet(file, "renderer"), engine, precision)
+        self.sustain = file.config.sustain if sustain is None else sustain
+        self.composer = Sampler(part_of_duet(file, "composer"), engine, precision)
+        renderer = part_of_duet(file, "renderer")
+        self.renderer = Instrument(renderer, engine, precision, sustain=self.sustain)
         self.engine, self.codec = self.renderer.engine, codec_of(file.config.renderer)
-        self.climate, self.sustain = self.composer.climate, self.composer.sustain
+        self.climate = self.composer.climate
         self.check_controls = self.composer.check_controls
 
     def warm_up(self) -> None:

@@ -51,11 +51,12 @@ class Sampler:
             engine: "numba" or "reference"; None takes the fastest that runs the family.
             precision: of the weights while drawing; None is the engine's default.
             climate: of the recordings, for the guard; None is the model file's.
-            sustain: how much longer than when it learned a WaveNet's linear predictor listens, or
-                a spectral LSTM keeps to level and colour of late; None is the family's.
+            sustain: how much longer than when it learned a WaveNet's linear predictor listens;
+                None is the family's.
 
         Raises:
-            UsageError: no such engine or precision, or a model that has to be given something.
+            UsageError: no such engine or precision, a model that has to be given something, or a
+                sustain for one that has no predictor.
         """
         if bands_of(model.config):
             raise UsageError(

@@ -143,20 +143,24 @@ class RecurrentStack(keras.layers.Layer):
         return self.step(x, self.initial_state(x.shape[0]))[0]
 
 
-def one_pole(x: Any, state: Any, pole: float) -> Any:
+def one_pole(x: Any, state: Any, pole: Any) -> Any:
     """Returns y[t] = pole * y[t-1] + (1 - pole) * x[t] along axis 1, exactly, in log2(time) passes.
 
     Args:
         x: `(batch, time, channels)`.
         state: y before the block, `(batch, 1, channels)`.
-        pole: a number in (0, 1).
+        pole: a number in (0, 1), or one for each frame, `(batch, time, 1)`, 1 where y stays.
     """
-    time = x.shape[1]
-    y = ops.concatenate([(1 - pole) * x[:, :1] + pole * state, (1 - pole) * x[:, 1:]], axis=1)
+    time, fixed = x.shape[1], isinstance(pole, float)
+    x = (1 - pole) * x
+    first = pole if fixed else pole[:, :1]
+    y = ops.concatenate([x[:, :1] + first * state, x[:, 1:]], axis=1)
     reach, decay = 1, pole
-    while reach < time and decay > 1e-12:  # doubling: after k passes y sums 2^k past inputs
-        y = y + decay * ops.pad(y[:, :-reach], [[0, 0], [reach, 0], [0, 0]])
-        reach, decay = 2 * reach, decay * decay
+    while reach < time and (not fixed or decay > 1e-12):  # after k passes y sums 2^k past inputs
+        past = [[0, 0], [reach, 0], [0, 0]]
+        y = y + decay * ops.pad(y[:, :-reach], past)
+        decay = decay * (decay if fixed else ops.pad(decay[:, :-reach], past))
+        reach = 2 * reach
     return y
 
 

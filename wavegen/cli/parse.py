@@ -162,7 +162,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
         help="choose what is like the recordings, hold the seed's level, and draw again what runs "
         "away or falls silent",
     )
-    text = "how long tones ring (3), or level and colour last (25); 1 as when it learned"
+    text = "how long a WaveNet's tones ring: 1 as when it learned (3)"
     add("--sustain", type=sustain, help=text)
     add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8)")
     add("--rank", action="store_true", help="list the variations likeliest first")

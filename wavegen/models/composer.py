@@ -28,12 +28,11 @@ from wavegen.models.frames import frames_of, parts_of
 from wavegen.models.recall import Recall, mixed
 from wavegen.models.renderer import DEGREES, QUANTUM, Renderer
 from wavegen.models.seen import Seen, apart, widths
-from wavegen.models.spectrum import RelativeSpectrum, blended
+from wavegen.models.spectrum import RelativeSpectrum, blended, sounding
 from wavegen.streaming import RecurrentStack
 
 WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
 LEAST = 1e-7  # what is drawn from 0
-SILENT = 1e-9  # power of a coefficient
 POWER = 10.0  # of the nats of a band's power, against the same
 
 
@@ -101,7 +100,7 @@ class Composer(keras.layers.Layer):
         """
         z = ops.concatenate([last, parts_of(x, self.config.channels)], axis=1)
         powers = self.spectrum.power_of(z)
-        before, level, late = self.spectrum.step(powers[:, 1:], late)
+        before, level, late = self.spectrum.step(powers[:, 1:], x[..., -1] < 0, late)
         bands = self.spectrum.relative(blended(powers[:, 1:], powers[:, :-1]), before)
         return z, powers, bands, before, level, late
 
@@ -153,7 +152,7 @@ class Composer(keras.layers.Layer):
                 2.0 * ops.log10(ops.max(before, axis=-1, keepdims=True)),
                 code,
                 heard=x[..., -1] < 0,
-                sounding=ops.max(powers[:, 1:], axis=-1) > SILENT,
+                sounding=sounding(powers[:, 1:]),
                 state=recall,
             )
         else:  # the LSTM would leave to memory what it is to learn itself

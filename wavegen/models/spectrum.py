@@ -2,7 +2,13 @@
 
 A recording's timbre and level, its room and its microphone last; what happens in it does not. Band
 powers of a frame over their running mean keep what happens, so what was learned of a loud recording
-holds for a soft one of another colour, and what is drawn keeps to level and colour of its seed.
+holds for a soft one of another colour. The mean is of loudness, the fourth root of power (Zwicker
+and Fastl 1999, "Psychoacoustics", ch. 8: 0.23): of powers it would be that of the loudest moment
+for long, and where a loud part ends all that follows would count as silence.
+
+What was drawn has no say in it. A mean of drawn frames, smoothed over bands, which the next are
+drawn against, would fill the spectrum's valleys a little more with each; so level and colour stay
+those of the seed.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from wavegen.models.frames import squared
 from wavegen.streaming import one_pole
 
 RANGE = 10**-6.5  # below its strongest band a spectrum of late has nothing
+SILENT = 1e-9  # power of a coefficient, in the loudest band
 LEAST = 1e-9  # power of a coefficient; 16-bit rounding alone has 1.6e-10
 FLOOR = 1e-5  # of a band against its mean: what is softer still counts as this
 NOTHING = 1e-6  # weight of what is thought to have been before anything was heard
@@ -49,32 +56,35 @@ class RelativeSpectrum:
         self.pole = math.exp(-config.hop_length / config.sample_rate / config.timbre_seconds)
 
     def initial_state(self, batch_size: int) -> Any:
-        """Returns (running mean of the powers, its weight): nothing heard."""
+        """Returns (running mean of the loudness, its weight): nothing heard."""
         return ops.zeros((batch_size, 1, self.features)), ops.zeros((batch_size, 1, 1))
 
-    def step(self, power: Any, state: Any) -> tuple[Any, Any, Any]:
+    def step(self, power: Any, heard: Any, state: Any) -> tuple[Any, Any, Any]:
         """Returns the level of late before each frame and after it, and the next state.
 
         Args:
             power: of `power_of`, `(batch, time, features)`.
+            heard: bool `(batch, time)`; a frame that was not, but drawn, changes nothing, nor
+                does digital silence.
             state: of `initial_state` or an earlier step.
 
         Returns:
-            Two arrays `(batch, time, features)`, RMS of a coefficient in each band, smoothed over
+            Two arrays `(batch, time, features)`, size of a coefficient in each band, smoothed over
             neighbouring bands; and the state.
         """
         total, weight = state
-        totals = one_pole(power, total, self.pole)
-        weights = one_pole(ops.ones_like(power[..., :1]), weight, self.pole)
+        pole = ops.where(heard & sounding(power), self.pole, 1.0)[..., None]
+        totals = one_pole(ops.sqrt(ops.sqrt(power)), total, pole)
+        weights = one_pole(ops.ones_like(power[..., :1]), weight, pole)
         first = self.level(total, weight)
         after = self.level(totals, weights)
         before = ops.concatenate([first, after[:, :-1]], axis=1)
         return before, after, (totals[:, -1:], weights[:, -1:])
 
     def level(self, total: Any, weight: Any) -> Any:
-        """Returns the RMS `(batch, time, features)` of what a running mean holds."""
-        power = self.apart((total + LEAST * NOTHING) / (weight + NOTHING))
-        power = ops.matmul(power, self.smooth)
+        """Returns the sizes `(batch, time, features)` of what a running mean holds."""
+        loudness = self.apart((total + LEAST**0.25 * NOTHING) / (weight + NOTHING))
+        power = ops.square(ops.square(ops.matmul(loudness, self.smooth)))
         floor = RANGE * ops.max(power, axis=(-2, -1), keepdims=True)
         power = ops.maximum(ops.maximum(power, floor), LEAST)
         return self.together(ops.sqrt(ops.minimum(power, self.most)))
@@ -111,3 +121,8 @@ def blended(power: Any, past: Any) -> Any:
     The power of noise in a band differs from frame to frame; of two frames it differs less.
     """
     return 0.5 * (power + past)
+
+
+def sounding(power: Any) -> Any:
+    """Returns bool `(batch, time)`: whether powers of bands are those of more than silence."""
+    return ops.max(power, axis=-1) > SILENT

@@ -215,11 +215,11 @@ class Voices:
         counts = np.zeros(chance.shape, np.float32)
         # Both kernels carry the spectrum of late on; that of `render` stays.
         ahead = state._replace(late=state.late.copy(), weight=state.weight.copy())
-        common = state, scratch, engine.pole, flat, labels
+        common = state, scratch, engine.pole, flat, labels, heard
         rest = noise.reshape(-1), swings.reshape(-1), controls, told, counts
         wait = compiled_beside(kernel.render, *given, *common, *rest, (0, 0, 0), mode, nats)
         begin = kernel.compose(
-            *given, ahead, *common[1:], heard, chance, controls, told, counts, mode, nats
+            *given, ahead, *common[1:], chance, controls, told, counts, mode, nats
         )
         wait()
         kernel.render(*given, *common, *rest, begin, mode, nats)

@@ -23,7 +23,7 @@ from wavegen.engines.numba_cpu.vector import (
     store,
     width_of,
 )
-from wavegen.engines.numba_spectral.recalling import keep
+from wavegen.engines.numba_spectral.recalling import SILENT, keep
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
 STEADY = 0.95
@@ -53,16 +53,17 @@ def levels(lanes, shape, weights, state, scratch, s):
     over = np.float32(1) / (state.weight[s] + np.float32(NOTHING))
     at, top, room, own = s * shape.bands, np.float32(0), scratch.spare, shape.own_bands
     for b in range(shape.channels * own):
-        room[b] = (state.late[at + b] + np.float32(LEAST * NOTHING)) * over
+        room[b] = (state.late[at + b] + np.float32(LEAST**0.25 * NOTHING)) * over
     smoothed = shape.bins + width_of(lanes)
     for c in range(shape.channels):
         first = c * own
         for v in range(0, own, width_of(lanes)):  # beyond its end comes the next channel, or room
-            power = splat(lanes, 0.0)
+            loudness = splat(lanes, 0.0)
             for a in range(own):
                 mean = splat(lanes, room[first + a])
-                power = fma(mean, load(lanes, weights.smooth, a * own + v), power)
-            store(room, smoothed + first + v, power)
+                loudness = fma(mean, load(lanes, weights.smooth, a * own + v), loudness)
+            square = loudness * loudness
+            store(room, smoothed + first + v, square * square)
     for b in range(shape.channels * own):
         top = greater(top, room[smoothed + b])
     floor = greater(top * np.float32(RANGE), np.float32(LEAST))
@@ -192,21 +193,27 @@ def look(lanes, shape, weights, scratch, s, frames, now):
 
 
 @inlined
-def fade(lanes, shape, weights, state, scratch, s, pole):
-    """Takes the powers of a frame into the spectrum of late, and writes its level."""
-    at, fresh = s * shape.bands, np.float32(1) - pole
-    for b in range(shape.bands):
-        state.late[at + b] = pole * state.late[at + b] + fresh * scratch.power[at + b]
-    state.weight[s] = pole * state.weight[s] + fresh
+def fade(lanes, shape, weights, state, scratch, s, heard, pole):
+    """Takes a frame that was heard, and is no silence, into the spectrum of late; its level."""
+    at, width, sounding = s * shape.bands, width_of(lanes), np.float32(0)
+    for b in range(shape.channels * shape.own_bands):
+        sounding = greater(sounding, scratch.power[at + b])
+    if heard and sounding > np.float32(SILENT):
+        old, fresh = splat(lanes, pole), splat(lanes, np.float32(1) - pole)
+        for v in range(0, shape.bands, width):
+            loudness = sqrt(sqrt(load(lanes, scratch.power, at + v)))
+            late = fma(load(lanes, state.late, at + v), old, loudness * fresh)
+            store(state.late, at + v, late)
+        state.weight[s] = pole * state.weight[s] + (np.float32(1) - pole)
     levels(lanes, shape, weights, state, scratch, s)
 
 
 @inlined
-def hear(lanes, shape, weights, state, scratch, s, frames, now, pole):
+def hear(lanes, shape, weights, state, scratch, s, frames, now, heard, pole):
     """Hears the frame of a stream that begins at `now`: its bands, and how its tones turn."""
     bins, bands = shape.bins, shape.bands
     look(lanes, shape, weights, scratch, s, frames, now)
-    fade(lanes, shape, weights, state, scratch, s, pole)
+    fade(lanes, shape, weights, state, scratch, s, heard, pole)
     by_coefficient(lanes, shape, weights, scratch.level, s * bands, scratch.unit, s * bins)
     turn_on(lanes, shape, state, scratch, s, frames, now)
     for k in range(2 * bins):
@@ -229,5 +236,5 @@ def name(lanes, shape, weights, state, scratch, s, frames, now, label, heard, po
     scratch.fresh[s] = 0
     if heard:
         keep(lanes, shape, state, scratch, s, label)
-    fade(lanes, shape, weights, state, scratch, s, pole)
+    fade(lanes, shape, weights, state, scratch, s, heard, pole)
     return label

@@ -93,16 +93,16 @@ def compose(
 
 @kept
 def render(
-    lanes, shape, weights, state, scratch, pole, frames, labels, noise, swings, controls, told,
-    counts, begin, mode, nats,
+    lanes, shape, weights, state, scratch, pole, frames, labels, heard, noise, swings, controls,
+    told, counts, begin, mode, nats,
 ):  # fmt: skip
     """Hears `frames[:, t]` for every t and, but for LISTEN, judges or draws the one after.
 
-    It reads the labels of `compose`, what that recalled (`told` and `counts`), and from `begin`,
-    what it returned, the weights. Of `state` it changes `last`, `angle`, `late` and `weight`. DRAW
-    fills in all frames but the first of time, by `noise`, float32 flat [stream][time][2][bins] of
-    standard normals, and `swings`, float32 flat [stream][time][bands], logistic of scale 1. JUDGE
-    adds to `nats` the log-densities of frames, given their codes.
+    It reads the labels of `compose`, what was `heard`, what that recalled (`told` and `counts`),
+    and from `begin`, what it returned, the weights. Of `state` it changes `last`, `angle`, `late`
+    and `weight`. DRAW fills in all frames but the first of time, by `noise`, float32 flat
+    [stream][time][2][bins] of standard normals, and `swings`, float32 flat [stream][time][bands],
+    logistic of scale 1. JUDGE adds to `nats` the log-densities of frames, given their codes.
     """
     streams, time = counts.shape
     size, bands = 2 * shape.bins, shape.bands
@@ -114,7 +114,7 @@ def render(
     for t in range(time):
         for s in range(streams):
             now = (s * (time + 1) + t) * size
-            hear(lanes, shape, weights, state, scratch, s, frames, now, pole)
+            hear(lanes, shape, weights, state, scratch, s, frames, now, heard[s, t], pole)
         if mode == LISTEN:
             continue
         expect(lanes, shape, weights, scratch, streams, labels, told, counts, t, at, s_at, b_at)

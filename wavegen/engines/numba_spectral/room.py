@@ -18,7 +18,7 @@ class State(NamedTuple):
     Attributes:
         last: float32 [stream][2][bins], the frame before the one to hear, real parts first.
         angle: float32 [stream][2][bins], running mean of the products of frames.
-        late: float32 [stream][bands], running mean of the bands' power.
+        late: float32 [stream][bands], running mean of the bands' loudness.
         weight: float32 [stream], its weight.
         memory: float32 [stream][layers][2][units], h and c.
         kept: float32 [stream][entries][bands], log10 of the power of what was heard, oldest first.
