@@ -18,6 +18,7 @@ BANDS = 40  # of the mel scale, up to 8 kHz
 RANGE_DB = 80.0  # below the loudest band of the recordings nothing counts
 COLOURS = 5  # groups of bands
 LEVEL = 1  # which feature is the level against the one that it should have
+COLOUR = 9  # which is the first of those of colour
 
 
 def features(
@@ -82,7 +83,7 @@ def features(
 
 def count(channels: int) -> int:
     """Returns the number of features."""
-    return 9 + COLOURS + (channels == 2)
+    return COLOUR + COLOURS + (channels == 2)
 
 
 def in_a_row(sound: np.ndarray, sample_rate: int, top_db: float) -> np.ndarray:
@@ -114,20 +115,30 @@ def mel_power(sound: np.ndarray, sample_rate: int) -> np.ndarray:
     return np.swapaxes(bands.reshape(-1, *power.shape[:2]), 0, 1) / (4 * hop)
 
 
+def pitches(sample_rate: int) -> np.ndarray:
+    """Returns the frequency, Hz, of the middle of each band, `(bands,)`."""
+    return _edges(sample_rate)[1:-1]
+
+
 @functools.lru_cache(maxsize=8)
 def mel_weights(sample_rate: int, n_fft: int) -> sparse.csr_array:
     """Returns float32 `(bands, n_fft // 2 + 1)`: triangles of equal area, even in mel.
 
     Mel as in O'Shaughnessy 1987, "Speech Communication": 2595 log10(1 + f / 700).
     """
-    top = min(8000.0, sample_rate / 2)
-    mel = np.linspace(0.0, 2595 * np.log10(1 + top / 700), BANDS + 2)
-    edges = 700 * (10 ** (mel / 2595) - 1)
+    edges = _edges(sample_rate)
     at = np.arange(n_fft // 2 + 1)[:, None] * sample_rate / n_fft
     width = np.maximum(np.diff(edges), sample_rate / n_fft)  # no triangle falls between two lines
     rising, falling = (at - edges[:-2]) / width[:-1], (edges[2:] - at) / width[1:]
     weights = np.maximum(np.minimum(rising, falling), 0.0)
     return sparse.csr_array((weights / (weights.sum(axis=0) + 1e-9)).astype("float32").T)
+
+
+def _edges(sample_rate: int) -> np.ndarray:
+    """Returns where triangles begin, have their tops and end, Hz, `(bands + 2,)`."""
+    top = min(8000.0, sample_rate / 2)
+    mel = np.linspace(0.0, 2595 * np.log10(1 + top / 700), BANDS + 2)
+    return 700 * (10 ** (mel / 2595) - 1)
 
 
 def flatness(sound: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from wavegen import engines
 from wavegen.bands import bands_of
+from wavegen.breath import breath
 from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
 from wavegen.errors import UsageError
@@ -84,9 +85,12 @@ class Sampler:
 
         Args:
             seed: float32 `(channels, samples)` at the model's sample rate; shorter than what is
-                listened to, it is preceded by silence.
+                listened to, it is preceded by silence. One that is digital silence, or empty, is
+                taken for a breath of noise (`breath`) if the climate is known.
             seconds: how much of its end to listen to; by default what the model can make use of.
         """
+        if self.climate and not np.any(seed):
+            seed = breath(self.climate, self.config.sample_rate, self.config.channels)
         hop = self.codec.frame_samples
         samples = self.config.receptive_field + self.config.sample_rate // 16
         if seconds is not None:

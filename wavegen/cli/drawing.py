@@ -63,7 +63,7 @@ def read_end(
     """Returns the end of a seed, and where in it that end is.
 
     Args:
-        seed: a file of sound; None is silence.
+        seed: a file of sound; None has no samples.
         rate: of the model, Hz.
         channels: of the model.
         seconds: how much of it.
@@ -76,9 +76,9 @@ def read_end(
         AudioError: it cannot be read or holds nothing.
     """
     wanted = round(seconds * rate)
-    if seed is None:
-        return np.zeros((channels, wanted), "float32"), 0
     tail, position = np.zeros((channels, 0), "float32"), 0
+    if seed is None:
+        return tail, position
     for block in audio.blocks(seed, sample_rate=rate, channels=channels):
         block = block[:, : None if stop is None else stop - position]
         tail = np.concatenate([tail, block], axis=1)[:, -wanted:]

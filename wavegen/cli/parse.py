@@ -139,7 +139,7 @@ def train_flags(command: argparse.ArgumentParser) -> None:
 def sample_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `sample` takes."""
     add = command.add_argument
-    add("seeds", nargs="*", metavar="seed.wav", help="sound to continue; none: from silence")
+    add("seeds", nargs="*", metavar="seed.wav", help="sound to continue; none: begins from nothing")
     text = "run name, run folder or model file (the newest run; without any, demo-lstm)"
     add("-m", "--model", help=text)
     add("-t", "--seconds", type=seconds, default=10.0, help="length of the continuation, s (10)")

@@ -14,7 +14,6 @@ from wavegen import audio, checkpoint, demo, engines, plots
 from wavegen.cli import drawing, naming, picture, play
 from wavegen.cli import report as reporting
 from wavegen.cli.display import Console
-from wavegen.config import Config
 from wavegen.draft import check_folder
 from wavegen.errors import Error, UsageError
 from wavegen.findings import SILENCE
@@ -109,7 +108,9 @@ def continue_one(
             )
             heard, position = drawing.read_end(seed, rate, channels, arguments.prime, stop)
     if seed is not None:
-        tell_seed(seed, heard, sampler.config, arguments.prime, console)
+        tell_seed(seed, heard, sampler, arguments.prime, console)
+    elif not sampler.climate:
+        console.warning("from silence this model plays silence; name a sound to go on from")
     shared = naming.recipe(file, seed, heard, position, sampler, arguments)
     recipes = [naming.varied(shared, variation, controls) for variation in variations]
     try:
@@ -139,7 +140,7 @@ def continue_one(
     for path in paths:
         console.result(str(path))
     for path in paths if pictures else []:
-        split = heard.shape[1] / rate if arguments.with_prime else None
+        split = heard.shape[1] / rate if arguments.with_prime and heard.shape[1] else None
         drawn_as = picture.write(path, split, arguments.force)
         console.note(f"to hear: {audio.shown(path)}; to see: {audio.shown(drawn_as)}")
     if wanted:
@@ -172,9 +173,10 @@ def ranked(
 
 
 def tell_seed(
-    seed: Path, heard: np.ndarray, config: Config, seconds: float, console: Console
+    seed: Path, heard: np.ndarray, sampler: Any, seconds: float, console: Console
 ) -> None:
     """Says what is odd about a seed, and that it was converted."""
+    config = sampler.config
     rate, channels = config.sample_rate, config.channels
     info = audio.info(seed)
     for warning in info.warnings:
@@ -190,7 +192,9 @@ def tell_seed(
             f"{audio.shown(seed)}: holds {heard.shape[1]} samples, and the model hears back "
             f"{needed}; {needed - heard.shape[1]} of silence are put before them"
         )
-    if np.abs(heard).max() < 1e-4:
+    if sampler.climate and not np.any(heard):
+        console.warning(f"{audio.shown(seed)}: it is silent; the model begins from nothing")
+    elif np.abs(heard).max() < 1e-4:
         console.warning(f"{audio.shown(seed)}: its end is silent; the model continues silence")
 
 
@@ -218,7 +222,7 @@ def tell_collapse(
     drawn: np.ndarray, music: np.ndarray, rate: int, paths: list[Path], console: Console
 ) -> None:
     """Warns of results that are noise, silence, one tone or much too loud."""
-    if not np.abs(music).max() > 1e-4:
+    if not np.any(np.abs(music) > 1e-4):
         return
     from wavegen import score
 
