@@ -32,7 +32,7 @@ SMOOTH = 3.0  # bands; finer detail of the spectrum of late is what happens, not
 
 
 class RelativeSpectrum:
-    """Powers of mel bands, and their running mean; it runs in time and holds no weights.
+    """Powers of mel bands against the level of late; it runs in time and holds no weights.
 
     Attributes:
         count: bands a channel.

@@ -23,7 +23,7 @@ from wavegen.engines.numba_cpu.vector import (
     store,
     width_of,
 )
-from wavegen.engines.numba_spectral.recalling import SILENT, keep
+from wavegen.engines.numba_spectral.recalling import keep, sounding
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
 STEADY = 0.95
@@ -195,10 +195,8 @@ def look(lanes, shape, weights, scratch, s, frames, now):
 @inlined
 def fade(lanes, shape, weights, state, scratch, s, heard, pole):
     """Takes a frame that was heard, and is no silence, into the spectrum of late; its level."""
-    at, width, sounding = s * shape.bands, width_of(lanes), np.float32(0)
-    for b in range(shape.channels * shape.own_bands):
-        sounding = greater(sounding, scratch.power[at + b])
-    if heard and sounding > np.float32(SILENT):
+    at, width = s * shape.bands, width_of(lanes)
+    if heard and sounding(shape, scratch, s):
         old, fresh = splat(lanes, pole), splat(lanes, np.float32(1) - pole)
         for v in range(0, shape.bands, width):
             loudness = sqrt(sqrt(load(lanes, scratch.power, at + v)))

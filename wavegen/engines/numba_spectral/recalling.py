@@ -29,6 +29,15 @@ LOG10 = 1 / math.log(10)
 
 
 @inlined
+def sounding(shape, scratch, s):
+    """Returns whether a stream's frame is more than digital silence."""
+    at, most = s * shape.bands, np.float32(0)
+    for b in range(shape.channels * shape.own_bands):
+        most = greater(most, scratch.power[at + b])
+    return most > np.float32(SILENT)
+
+
+@inlined
 def keep(lanes, shape, state, scratch, s, code):
     """Keeps a frame that was heard, by its code and its bands against the level before it.
 
@@ -37,16 +46,15 @@ def keep(lanes, shape, state, scratch, s, code):
     """
     bands, entries, own = shape.bands, shape.entries, shape.channels * shape.own_bands
     at, first = s * bands, s * entries
-    loudest, sounding = np.float32(0), np.float32(0)
+    loudest = np.float32(0)
     for b in range(own):
         loudest = greater(loudest, scratch.level[at + b])
-        sounding = greater(sounding, scratch.power[at + b])
     for v in range(0, bands, width_of(lanes)):
         level = log(lanes, load(lanes, scratch.level, at + v)) * splat(lanes, 2 * LOG10)
         store(scratch.now, at + v, load(lanes, scratch.relative, at + v) + level)
     for b in range(own, bands):
         scratch.now[at + b] = np.float32(0)
-    if sounding > np.float32(SILENT):
+    if sounding(shape, scratch, s):
         state.pace[3 * s + 2] = smaller(
             state.pace[3 * s + 2] + np.float32(1), np.float32(BEGUN + 1)
         )
