@@ -259,5 +259,5 @@ figure.colorbar(image, ax=axes, format="%+.0f dB")
 plt.show()
 
 # %% [markdown]
-# The rest is size and time: `python -m wavegen train --preset small --for 45m` hears 128 ms back
+# The rest is size and time: `python -m wavegen train --arch wavenet --for 45m` hears 128 ms back
 # and has thirteen times as many weights.

@@ -20,7 +20,7 @@ from wavegen.cli.parse import COMMANDS, duration, parser
 from wavegen.sampling import Sampler
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
-TINY = ["--preset", "tiny", "--sample-rate", "8000", "--sample-seconds", "0.3"]
+TINY = ["--arch", "wavenet", "--preset", "tiny", "--sample-rate", "8000", "--sample-seconds", "0.3"]
 SMALLER = ["--layers-per-cycle", "3", "--residual-channels", "8", "--gate-channels", "8"]
 FAST = [*TINY, *SMALLER, "--batch", "2", "--window", "400", "--gap-seconds", "0.1"]
 
@@ -302,13 +302,14 @@ def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monk
         (["sample", "my seed é.wav", "-m", "nothing"], 4, "no such run"),
         (["train", "--arch", "wavnet"], 2, "did you mean wavenet"),
         (["train", "--preset", "smal"], 2, "did you mean small"),
-        (["train", "--set", "cycels=2"], 2, "did you mean cycles"),
+        (["train", "--arch", "wavenet", "--set", "cycels=2"], 2, "did you mean cycles"),
         (["train", "--levls", "3"], 2, "did you mean --levels"),
         (["train", "--for", "45"], 2, "45m"),
         (["train", "nowhere"], 2, "no such"),
         (["train", "--name", "../x"], 2, "cannot name a run"),
         (["train", "--name", ""], 2, "cannot name a run"),
-        (["train", "--n-fft", "64"], 2, "not a setting of wavenet"),
+        (["train", "--arch", "wavenet", "--n-fft", "64"], 2, "--arch spectral_lstm has it"),
+        (["train", "--levels", "64"], 2, "--arch wavenet has it"),
         (["train", "--batch", "0"], 2, "must lie in"),
         (["score", "none.wav"], 4, "holds no model yet"),
     ],

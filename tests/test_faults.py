@@ -28,8 +28,9 @@ from wavegen.draft import check_folder
 from wavegen.errors import CheckpointError, OutputError, UsageError
 from wavegen.facts import check_resumed
 
-SMALLEST = ["--preset", "tiny", "--sample-rate", "8000", "--layers-per-cycle", "2"]
-SMALLEST += ["--cycles", "1", "--batch", "2", "--window", "200", "--predictor-order", "0"]
+SMALLEST = ["--arch", "wavenet", "--preset", "tiny", "--sample-rate", "8000"]
+SMALLEST += ["--layers-per-cycle", "2", "--cycles", "1", "--batch", "2", "--window", "200"]
+SMALLEST += ["--predictor-order", "0"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 ASKED = ["-t", "0.1", "--seed", "1", "--prime", "0.2", "--no-guard"]
 

@@ -245,6 +245,7 @@ EMBEDDING = 128  # numbers that a code of a spectral LSTM becomes
 Config = WaveNetConfig | SpectralLSTMConfig
 CONFIGS: dict[str, type] = {"wavenet": WaveNetConfig, "spectral_lstm": SpectralLSTMConfig}
 ALIASES = {"lstm": "spectral_lstm"}
+UNASKED = "lstm"  # what is trained where nothing is asked for: it plays on best and learns fastest
 
 
 def family_name(name: str) -> str:

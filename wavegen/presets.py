@@ -121,8 +121,16 @@ def from_preset(family: str, preset: str, overrides: dict[str, Any]) -> tuple[An
     other = {field.name for field in dataclasses.fields(TrainSettings)}
     for name in overrides:
         if name not in own | other:
-            hint = nearest(name, own | other)
+            hint = elsewhere(name) or nearest(name, own | other)
             raise UsageError(f"{name!r} is not a setting of {family} or of training{hint}")
     model = model | {name: value for name, value in overrides.items() if name in own}
     training = training | {name: value for name, value in overrides.items() if name in other}
     return build(CONFIGS[family], model), build(TrainSettings, training)
+
+
+def elsewhere(name: str) -> str:
+    """Returns a hint at the family that has a setting, "" where none has."""
+    for family, kind in CONFIGS.items():
+        if name in {field.name for field in dataclasses.fields(kind)}:
+            return f"; --arch {family} has it"
+    return ""

@@ -47,7 +47,7 @@ class Instrument:
         if bands is None:
             raise UsageError(
                 "this model cannot be told what to play; train one: python -m wavegen train "
-                "--condition-bands 48"
+                "--arch wavenet --condition-bands 48"
             )
         self.config, self.bands = model.config, bands
         self.codec = codec_of(model.config)

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             would say.
         OutputError: `--fix` cannot write, or would touch recordings.
     """
-    family = config.family_name(arguments.arch or "wavenet")
+    family = config.family_name(arguments.arch or config.UNASKED)
     preset = arguments.preset or "small"
     model, _ = presets.from_preset(family, preset, {})
     paths = [Path(path) for path in arguments.recordings]
@@ -174,8 +174,3 @@ def summarize(
     )
     if advised.remark:
         console.result(advised.remark)
-    if not arguments.arch:
-        console.result(
-            "for drums, or several instruments at once, add --arch lstm: an LSTM keeps the beat of "
-            "its seed, and draws many times as fast"
-        )

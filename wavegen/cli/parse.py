@@ -105,7 +105,7 @@ def check_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `check` takes."""
     add = command.add_argument
     add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
-    add("--arch", help="family of the model: wavenet or lstm (wavenet)")
+    add("--arch", help="family of the model: lstm or wavenet (lstm)")
     add("--preset", help=f"size of the model: {', '.join(PRESETS['wavenet'])} (small)")
     add("--fix", metavar="DIR", help="write copies with offset, phase, range and silence put right")
     add("--strict", action="store_true", help="a recording that cannot be used is an error")
@@ -118,7 +118,7 @@ def train_flags(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
     add("--name", help="of the run, runs/NAME (the family's name)")
-    text = "family of the model: wavenet, lstm, or duet, an LSTM that a WaveNet plays (wavenet)"
+    text = "family of the model: lstm, wavenet, or duet, an LSTM that a WaveNet plays (lstm)"
     add("--arch", help=text)
     add("--preset", help=f"size of the model: {', '.join(PRESETS['wavenet'])} (small)")
     add("--for", dest="seconds", type=duration, help="time for the whole run: 45m, 1h30m (20m)")

@@ -32,12 +32,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Trains or continues a run; returns 0, or 130 or 143 when a signal stopped it."""
     name = arguments.name
     if name is None:
-        name = (arguments.arch or "wavenet").replace("_", "-")
+        name = (arguments.arch or config.UNASKED).replace("_", "-")
     check_name(name)
     folder = Path(arguments.runs) / name
     if duet.is_meant(folder, arguments):
         return duet.run(folder, arguments, console)
-    family = config.family_name(arguments.arch or "wavenet")
+    family = config.family_name(arguments.arch or config.UNASKED)
     duet.refuse_one(folder, arguments)
     if arguments.dry_run:
         asked = wanted(arguments, family, None)
