@@ -81,6 +81,16 @@ def test_what_lasts_is_not_doubted_and_what_does_not_is():
     assert left[5] < 1.5 and left[6] == pytest.approx(1, rel=0.15)  # of 10, and of 1
 
 
+def test_where_all_moments_are_alike_small_misses_are_not_strange():
+    """What chance is left to differ in then is a thousandth of what a model misses anyway."""
+    rng = np.random.default_rng(4)
+    spans = [1e-3 * rng.standard_normal((64, WIDTH)) for _ in range(8)]
+    usual, _, precision = usual_moments(spans, 1)
+    inverse = np.array(precision).reshape(WIDTH, -1)
+    missed = np.array(usual) + moment.MISSED[:WIDTH]
+    assert missed @ inverse @ missed / WIDTH == pytest.approx(1, abs=0.05)
+
+
 @pytest.mark.parametrize("spans", [[], [np.zeros((3, WIDTH))], [np.ones((6, WIDTH))]])
 def test_too_few_moments_leave_all_open(spans):
     usual, doubt, precision = usual_moments(spans, 1)

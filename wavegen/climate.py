@@ -113,7 +113,7 @@ class Climate:
         """Returns `(rows,)`: how unlike the recordings' moments the last moment is.
 
         It is the squared Mahalanobis distance over the number of features: in the music 1 on the
-        average.
+        average, or less where its moments are much alike.
 
         Args:
             sound: `(rows, channels, samples)`, of `moment.SHARE` moments.
@@ -171,6 +171,8 @@ def usual_moments(spans: list[np.ndarray], channels: int) -> tuple[tuple[float, 
 
     A moment is compared with the mean of a seed some time before it. By how much the one tells of
     the other (a regression for each feature) is how much of what moments have in common lasts.
+    Where moments of the music hardly differ, those of a model differ from them, and all alike: to
+    what is left of a feature belongs what even a good model misses it by.
     """
     width = moment.count(channels)
     now, before, lengths = [], [], []
@@ -195,7 +197,7 @@ def usual_moments(spans: list[np.ndarray], channels: int) -> tuple[tuple[float, 
     own = np.maximum(np.square(left).mean(axis=0), np.concatenate(spans).var(axis=0) / len(left))
     few = width / (len(left) + width)
     spread = (1 - few) * (left.T @ left) / len(left) + few * np.diag(own)
-    spread += np.diag(RIDGE * own + 1e-2)
+    spread += np.diag(RIDGE * own + np.square(moment.MISSED[:width]))
     precision = np.linalg.inv(spread).ravel()
     return tuple(usual.tolist()), tuple(doubt.tolist()), tuple(precision.tolist())
 

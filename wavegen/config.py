@@ -103,7 +103,7 @@ class SpectralLSTMConfig:
 
     sustain: ClassVar[float] = 1.0  # it has no predictor
     level_is_held: ClassVar[bool] = False
-    enough: ClassVar[float] = 2.5  # a moment as strange as that is as good as any
+    enough: ClassVar[float] = 1.5  # a moment as strange as that is as good as any
     sample_rate: int = bounded(22050, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
     n_fft: int = bounded(1024, 16, 65536, "samples in a frame; 1024 are 46 ms at 22.05 kHz")
@@ -147,7 +147,7 @@ class SpectralLSTMConfig:
         """
         if self.head != "codes":
             return {}
-        return {"noisiness": (1.0, 0.5, 2.0, 0.0), "memory": (1.0, 1.0, 0.0, 0.0)}
+        return {"noisiness": (1.0, 0.5, 2.0, 0.25), "memory": (1.0, 1.0, 0.0, 0.0)}
 
     @functools.cached_property
     def band_of(self) -> tuple[int, ...]:

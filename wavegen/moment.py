@@ -19,6 +19,8 @@ RANGE_DB = 80.0  # below the loudest band of the recordings nothing counts
 COLOURS = 5  # groups of bands
 LEVEL = 1  # which feature is the level against the one that it should have
 COLOUR = 9  # which is the first of those of colour
+# By how much, as a standard deviation, what a good model plays misses each of the features.
+MISSED = (2.0, 2.0, 1.5, 0.25, 0.25, 0.25, 0.5, 0.4, 0.3, *COLOURS * (3.0,), 1.5)
 
 
 def features(
