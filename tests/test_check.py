@@ -135,7 +135,7 @@ def test_the_report_in_words(crowd, capsys):
     assert "\ngood.wav " in out and "\nmore/dull.wav " in out  # the table names no folder twice
     assert "dropped: " in out and "page.wav: not a WAV file" in out
     assert "what to expect of so much: the timbre" in out
-    assert f"try: python -m wavegen train {crowd} --for 5m" in out
+    assert f"try: python -m wavegen train {crowd} --for 10m" in out
     assert "new\\nline.wav: truncated WAV header" in out
     assert run(crowd, "--arch", "wavenet", "--preset", "tiny") == 0
     assert "--arch wavenet --preset tiny --for" in capsys.readouterr().out
