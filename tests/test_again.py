@@ -99,9 +99,10 @@ def test_other_shapes_of_file(plain, options, capsys):
     assert audio.info(again).subtype == audio.info(path).subtype
 
 
-def test_silence_needs_no_seed(plain, tmp_path, capsys):
+def test_what_has_no_seed_comes_again_too(plain, tmp_path, capsys):
     assert run("sample", "-t", "0.3", "--seed", "1") == 0
     path = capsys.readouterr().out.strip()
+    assert Path(path).name.startswith("unseeded-")
     assert run("again", path) == 0
     again = capsys.readouterr().out.strip()
     assert (tmp_path / again).read_bytes() == (tmp_path / path).read_bytes()

@@ -35,7 +35,7 @@ def name_of(
     own = file.path.absolute()  # of a run, which gives its folder's name, though it be this one
     model = own.parent.name if own.name == "model.safetensors" else own.stem
     fields = {
-        "seed_name": seed.stem if seed else "silence",
+        "seed_name": seed.stem if seed else "unseeded",
         "model": model,
         "seed": arguments.seed,
         "variation": variation,
