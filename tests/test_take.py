@@ -249,6 +249,41 @@ def test_candidates_differ_in_a_control_where_the_family_says_so(monkeypatch):
     assert level(3, {}) == pytest.approx(-33, abs=0.1)
 
 
+@pytest.mark.parametrize(("best", "bound"), [(0.5, 0.125), (2.0, 2.5), (1.0, 1.0)])
+def test_what_the_ear_keeps_leads_on_unless_the_user_has_spoken(monkeypatch, best, bound):
+    """Moment after moment, within bounds; of each row by itself."""
+    heard = Heard((np.zeros(1),), (), 0, -35.0, np.zeros((1, 2 * RATE), "float32"))
+    asked: list[np.ndarray] = []
+
+    class Told(Loud):
+        def draw(self, noise, temperature, noisiness):
+            asked.append(np.broadcast_to(noisiness, len(noise)))
+            return super().draw(noise, temperature, -30.0 - np.log2(asked[-1]))
+
+    def strangeness(self, sound, rate, aim):  # the one with the best share of them
+        shares = asked[-1].reshape(-1, 3)
+        return np.abs(shares / shares[:, :1] - best).ravel()
+
+    monkeypatch.setattr(Climate, "strangeness", strangeness)
+
+    def shares(*numbers):
+        begun = sampler(Told(), level_is_held=False)
+        begun.config.tried, begun.controls = {"noisiness": (1.0, 0.5, 2.0)}, {"noisiness": 0.4}
+        settings = {"temperature": 1.0, "noisiness": np.array(numbers)}
+        rows = range(len(numbers))
+        guard = Guard(Take(begun, heard, rows, 5, settings, held=False), CLIMATE, 3, print)
+        place, found = guard.take.start, []
+        for _ in range(40):
+            place = guard.choose(place, list(rows))[1]
+            found.append(asked[-1].reshape(-1, 3)[:, 0] / numbers)
+        return np.array(found)
+
+    both = shares(0.4, 0.5)
+    np.testing.assert_allclose(both[:3, 0], best ** np.array([0, 0.3, 0.6]), rtol=1e-6)
+    assert both[-1, 0] == pytest.approx(bound) and np.all(both[:, 1] == 1.0)
+    assert np.array_equal(both[:, :1], shares(0.4))
+
+
 def test_a_row_that_is_drawn_again_does_not_touch_its_neighbours():
     def chunks(rows, told):
         watched = take(Wanderer(breaks=breaks_once), rows, held=False)

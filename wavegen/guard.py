@@ -3,8 +3,9 @@
 Left alone for long, a model that feeds on its own samples wanders, into noise or into silence. Of
 several ways to go on for a quarter of a second the one is kept that is most like the moments the
 recordings have after such a seed; where it hangs on the music how a control should stand
-(`config.tried`), they differ in it. And what the recordings never were is looked for; when it is
-found, the take goes back one second and is drawn again with other chance. Both look at a
+(`config.tried`), they differ in it, and how much tones waver goes the way of those that are kept,
+unless the user asked for anything. And what the recordings never were is looked for; when it is
+found, the take goes back one second and is drawn again with other chance. All this looks at a
 variation's own past only, so it stays the same in any batch.
 """
 
@@ -25,6 +26,9 @@ NUDGE = 0.08  # by how much each attempt lowers or raises the temperature
 WANDER_DB = 6.0  # the level of the last second and a half so far off is as strange as can be borne
 CANDIDATES = 8  # of each moment, at most
 SPECTRAL = 4  # of a spectral model; with eight no more of its continuations were clean
+LEANS = "noisiness"  # the control that goes on from the share that was kept
+LEANING = 0.3  # that share to this power, moment after moment; within bounds
+LEANEST, MOST_LEAN = 0.125, 2.5
 LOAD = 120000  # samples a second: more are not drawn in real time on one core
 
 
@@ -101,7 +105,10 @@ class Guard:
         chances = attempt * candidates + way
         tried = take.sampler.config.tried
         shares = {name: np.resize(values, candidates)[way] for name, values in tried.items()}
-        drawn, after = take.draw(place.rows(each), take.moment, all_rows, chances, nudge, shares)
+        place, turned = place.rows(each), self.turned(shares, all_rows)
+        if LEANS in shares:
+            shares[LEANS] = shares[LEANS] * place.lean
+        drawn, after = take.draw(place, take.moment, all_rows, chances, nudge, shares)
         if candidates == 1:
             return drawn, after
         sound = after.recent[..., -moment.SHARE * round(moment.SECONDS * take.rate) :]
@@ -112,7 +119,20 @@ class Guard:
         strange = np.maximum(strange, take.sampler.config.enough)  # the first of those as usual
         best = np.argmin(strange.reshape(-1, candidates), axis=1)
         kept = np.arange(len(rows)) * candidates + best
-        return drawn[kept], after.rows(kept)
+        lean = np.clip(place.lean * turned, LEANEST, MOST_LEAN)
+        return drawn[kept], after._replace(lean=lean).rows(kept)
+
+    def turned(self, shares: dict[str, np.ndarray], rows: list[int]) -> np.ndarray:
+        """Returns by how much the control that leans is turned if a candidate is kept, `(rows,)`.
+
+        Args:
+            shares: of the controls, that candidates have.
+            rows: which of the take's rows they are of.
+        """
+        if LEANS not in shares:
+            return np.ones(len(rows))
+        asked = self.take.settings[LEANS][rows] != self.take.sampler.controls[LEANS]
+        return np.where(asked, 1.0, shares[LEANS] ** LEANING)
 
     def complaint(self, place: Place, row: int) -> str:
         """Returns what is wrong with a row's end, or "" while too little of it was drawn."""

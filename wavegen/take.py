@@ -41,6 +41,7 @@ class Place(NamedTuple):
     decoding: Any  # of the codec
     power: np.ndarray  # (rows, holds), mean square of what was last heard
     recent: np.ndarray  # (rows, channels, samples), the sound so far, its end
+    lean: np.ndarray  # (rows,), share of a control that the ear has come to (`guard`)
     position: int  # frames drawn since the seed ended
 
     def rows(self, index: Any) -> Place:
@@ -59,9 +60,9 @@ class Place(NamedTuple):
 
     def mapped(self, function: Callable, *others: Place) -> Place:
         """Returns a place of what the function makes of the arrays of this and other places."""
-        nests = [(p.session, p.decoding, p.power, p.recent) for p in (self, *others)]
-        session, decoding, power, recent = map_nest(function, *nests)
-        return Place(session, decoding, power, recent, self.position)
+        nests = [(p.session, p.decoding, p.power, p.recent, p.lean) for p in (self, *others)]
+        session, decoding, power, recent, lean = map_nest(function, *nests)
+        return Place(session, decoding, power, recent, lean, self.position)
 
 
 class Take:
@@ -105,7 +106,7 @@ class Take:
         recent = np.pad(recent, [(0, 0), (kept - recent.shape[1], 0)])
         one = (heard.session, map_nest(lambda a: np.asarray(a)[None], heard.decoding))
         power = np.full((1, len(HOLDS)), 10 ** (heard.level_db / 10))
-        begin = Place(*one, power, recent[None], heard.position)
+        begin = Place(*one, power, recent[None], np.ones(1), heard.position)
         self.start = begin.rows(np.zeros(len(rows), int))
 
     def blocks(self, samples: int) -> int:
