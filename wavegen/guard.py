@@ -27,7 +27,8 @@ WANDER_DB = 6.0  # the level of the last second and a half so far off is as stra
 CANDIDATES = 8  # of each moment, at most
 SPECTRAL = 4  # of a spectral model; with eight no more of its continuations were clean
 LEANS = "noisiness"  # the control that goes on from the share that was kept
-LEANING = 0.3  # that share to this power, moment after moment; within bounds
+LEANING = 0.3  # that share to this power, moment after moment
+LASTING = 0.96  # of the logarithm of where it is: moments as good as any pull it back
 LEANEST, MOST_LEAN = 0.125, 2.5
 LOAD = 120000  # samples a second: more are not drawn in real time on one core
 
@@ -119,7 +120,7 @@ class Guard:
         strange = np.maximum(strange, take.sampler.config.enough)  # the first of those as usual
         best = np.argmin(strange.reshape(-1, candidates), axis=1)
         kept = np.arange(len(rows)) * candidates + best
-        lean = np.clip(place.lean * turned, LEANEST, MOST_LEAN)
+        lean = np.clip(place.lean**LASTING * turned, LEANEST, MOST_LEAN)
         return drawn[kept], after._replace(lean=lean).rows(kept)
 
     def turned(self, shares: dict[str, np.ndarray], rows: list[int]) -> np.ndarray:
