@@ -33,7 +33,7 @@ FAST = bool(os.environ.get("WAVEGEN_FAST"))  # the test suite is in a hurry
 root = next(p for p in (Path.cwd(), *Path.cwd().parents) if (p / "recordings").is_dir())
 recordings, runs = root / "recordings", root / "notebooks" / "runs"
 box = ["--steps", "4", "--sample-seconds", "0.5"] if FAST else ["--for", "3m"]
-command = ["train", str(recordings), "--preset", "tiny", "--name", "wavenet", "--runs", str(runs)]
+command = ["train", str(recordings), "--arch", "wavenet", "--preset", "tiny", "--runs", str(runs)]
 assert cli.main([*command, *box]) == 0
 run = checkpoint.Run.open(runs / "wavenet", create=False)  # any run of your own
 

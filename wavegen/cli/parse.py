@@ -150,7 +150,11 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
         help="of what happens next: 0 the likeliest, 1 as learned; one, several, or 0.8:1.2 (1)",
     )
     add("--top-p", type=share, help="leave out the least likely levels beyond this share (1)")
-    add("--noisiness", type=factor, help="how much an LSTM's sound wavers: 1 as learned (0.4)")
+    add(
+        "--noisiness",
+        type=factor,
+        help="how much an LSTM's sound wavers: 1 as learned (0.4 to begin with)",
+    )
     add("--memory", type=fraction, help="how much an LSTM lets strokes come again, 0 .. 1 (1)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
     add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")
