@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from scipy import fft, sparse
 
+from wavegen import mel
+
 FLOOR_DB = -100.0  # of a band's power; what is softer is silence
 MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
 TAPS = 32  # of a filter
@@ -42,7 +44,7 @@ class Bands:
         Args:
             sample_rate: Hz.
             channels: of the sound.
-            bands: a channel; even in mel (O'Shaughnessy 1987) up to half the sample rate.
+            bands: a channel; even in mel up to half the sample rate.
             hop: samples from knot to knot; the window is four of them long.
         """
         self.hop, self.reach, self.channels = hop, 2 * hop, channels
@@ -50,17 +52,12 @@ class Bands:
         size = 2 * self.reach
         self.window = np.hanning(size + 1)[:-1].astype("float32")
         self.window /= np.sqrt(np.sum(np.square(self.window)) * size / 2)  # power is kept
-        top = 2595 * np.log10(1 + sample_rate / 2 / 700)
-        edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
-        at = np.arange(size // 2 + 1)[:, None] * sample_rate / size
-        width = np.maximum(np.diff(edges), sample_rate / size)  # none falls between two lines
-        rising, falling = (at - edges[:-2]) / width[:-1], (edges[2:] - at) / width[1:]
-        weights = np.maximum(np.minimum(1.0, np.minimum(rising, falling)), 0.0)  # (lines, bands)
+        weights = mel.triangles(mel.edges(bands, sample_rate / 2), sample_rate, size)
         self.weights = sparse.csr_array(weights.astype("float32").T)
         # A band's power, spread over its lines, gives the autocorrelation at each lag so much.
         density = weights / weights.sum(axis=0) / (weights.sum(axis=1, keepdims=True) + 1e-9)
         lags = np.arange(TAPS + 1)
-        self.lags = density.T @ np.cos(2 * np.pi * np.arange(len(at))[:, None] * lags / size)
+        self.lags = density.T @ np.cos(2 * np.pi * np.arange(len(weights))[:, None] * lags / size)
 
     def levels(self, signal: np.ndarray) -> np.ndarray:
         """Returns the levels of a stretch of sound at its knots.

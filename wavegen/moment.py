@@ -11,6 +11,8 @@ import functools
 import numpy as np
 from scipy import fft, sparse
 
+from wavegen import mel
+
 SECONDS = 0.24  # of a moment
 SHARE = 3  # a moment is heard together with the two before it
 HOP_SECONDS = 0.016  # from frame to frame, each four hops long
@@ -119,28 +121,19 @@ def mel_power(sound: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def pitches(sample_rate: int) -> np.ndarray:
     """Returns the frequency, Hz, of the middle of each band, `(bands,)`."""
-    return _edges(sample_rate)[1:-1]
+    return edges(sample_rate)[1:-1]
 
 
 @functools.lru_cache(maxsize=8)
 def mel_weights(sample_rate: int, n_fft: int) -> sparse.csr_array:
-    """Returns float32 `(bands, n_fft // 2 + 1)`: triangles of equal area, even in mel.
-
-    Mel as in O'Shaughnessy 1987, "Speech Communication": 2595 log10(1 + f / 700).
-    """
-    edges = _edges(sample_rate)
-    at = np.arange(n_fft // 2 + 1)[:, None] * sample_rate / n_fft
-    width = np.maximum(np.diff(edges), sample_rate / n_fft)  # no triangle falls between two lines
-    rising, falling = (at - edges[:-2]) / width[:-1], (edges[2:] - at) / width[1:]
-    weights = np.maximum(np.minimum(rising, falling), 0.0)
+    """Returns float32 `(bands, n_fft // 2 + 1)`: triangles of equal area, even in mel."""
+    weights = mel.triangles(edges(sample_rate), sample_rate, n_fft)
     return sparse.csr_array((weights / (weights.sum(axis=0) + 1e-9)).astype("float32").T)
 
 
-def _edges(sample_rate: int) -> np.ndarray:
-    """Returns where triangles begin, have their tops and end, Hz, `(bands + 2,)`."""
-    top = min(8000.0, sample_rate / 2)
-    mel = np.linspace(0.0, 2595 * np.log10(1 + top / 700), BANDS + 2)
-    return 700 * (10 ** (mel / 2595) - 1)
+def edges(sample_rate: int) -> np.ndarray:
+    """Returns the `mel.edges` of the bands of sound of that rate."""
+    return mel.edges(BANDS, min(8000.0, sample_rate / 2))
 
 
 def flatness(sound: np.ndarray, sample_rate: int) -> np.ndarray:

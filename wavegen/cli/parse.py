@@ -20,6 +20,7 @@ from wavegen.cli.values import (
     share,
     sustain,
 )
+from wavegen.config import UNASKED
 from wavegen.fields import nearest
 from wavegen.presets import PRESETS
 
@@ -105,7 +106,7 @@ def check_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `check` takes."""
     add = command.add_argument
     add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
-    add("--arch", help="family of the model: lstm or wavenet (lstm)")
+    add("--arch", help=f"family of the model: lstm or wavenet ({UNASKED})")
     add("--preset", help=f"size of the model: {', '.join(PRESETS['wavenet'])} (small)")
     add("--fix", metavar="DIR", help="write copies with offset, phase, range and silence put right")
     add("--strict", action="store_true", help="a recording that cannot be used is an error")
@@ -118,7 +119,7 @@ def train_flags(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("recordings", nargs="*", default=["recordings"], help="files and folders (recordings/)")
     add("--name", help="of the run, runs/NAME (the family's name)")
-    text = "family of the model: lstm, wavenet, or duet, an LSTM that a WaveNet plays (lstm)"
+    text = f"family of the model: lstm, wavenet, or duet, an LSTM that a WaveNet plays ({UNASKED})"
     add("--arch", help=text)
     add("--preset", help=f"size of the model: {', '.join(PRESETS['wavenet'])} (small)")
     add("--for", dest="seconds", type=duration, help="time for the whole run: 45m, 1h30m (20m)")

@@ -30,14 +30,14 @@ DEFAULT_SECONDS = 20 * 60.0
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Trains or continues a run; returns 0, or 130 or 143 when a signal stopped it."""
-    name = arguments.name
+    arch, name = arguments.arch or config.UNASKED, arguments.name
     if name is None:
-        name = (arguments.arch or config.UNASKED).replace("_", "-")
+        name = arch.replace("_", "-")
     check_name(name)
     folder = Path(arguments.runs) / name
     if duet.is_meant(folder, arguments):
         return duet.run(folder, arguments, console)
-    family = config.family_name(arguments.arch or config.UNASKED)
+    family = config.family_name(arch)
     duet.refuse_one(folder, arguments)
     if arguments.dry_run:
         asked = wanted(arguments, family, None)
