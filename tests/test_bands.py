@@ -47,6 +47,27 @@ def test_silence_is_the_floor_and_channels_are_apart():
     assert knots[20, :6].max() > 1
 
 
+def test_noise_is_calm_and_what_begins_still_steps():
+    bands = Bands(16000, 1, 24, 128)
+    noise = np.random.default_rng(4).standard_normal((1, 32000)).astype("float32")
+    noise[:, 16000:] *= 10.0
+    reach = bands.reach - bands.half
+    measured, calm = bands.measured(noise[:, reach:-reach]), bands.levels(noise)
+    assert measured.shape == calm.shape
+    step = np.arange(len(calm)) * 128 + bands.reach - 16000
+    steady = np.abs(step) > bands.reach
+    for half in (step < 0, step > 0):
+        assert (
+            calm[half & steady].std(axis=0).mean()
+            < 0.5 * measured[half & steady].std(axis=0).mean()
+        )
+    loud = calm[:, :-1].mean(axis=1) * SPAN_DB
+    middle = loud[steady & (step > 0)].mean() - loud[steady & (step < 0)].mean()
+    assert abs(middle - 20.0) < 1.0
+    rise = np.ptp(loud[np.abs(step) <= bands.half + 128])  # within one window
+    assert rise > 18.0
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 400), st.integers(0, 12))
 def test_knots_of_a_stretch_are_those_of_the_whole(samples, skip):
@@ -94,6 +115,7 @@ def test_the_innovation_is_what_noise_has_and_a_tone_lacks():
         {"channels": 2, "cycles": 1},
         {"head": "softmax", "predictor_order": 0, "cycles": 1},
         pytest.param({"channels": 2}, marks=SLOW),
+        {"mixture_shift": 0.3, "cycles": 1},
     ],
     ids=str,
 )

@@ -4,6 +4,7 @@ import pytest
 
 from wavegen.config import (
     CONFIGS,
+    GIVEN_SHIFT,
     SpectralLSTMConfig,
     TrainSettings,
     WaveNetConfig,
@@ -99,6 +100,9 @@ def test_sustain_is_how_long_a_predictor_listens_and_an_lstm_has_none():
     wavenet, lstm = (build(CONFIGS[family], {}) for family in ("wavenet", "spectral_lstm"))
     longer = wavenet.sustained(4.0).predictor_memory
     assert longer == pytest.approx(4 * wavenet.predictor_memory)
+    assert wavenet.sustained(4.0).mixture_shift == 1.0
+    told = build(CONFIGS["wavenet"], {"condition_bands": 8})
+    assert told.sustained(4.0).mixture_shift == GIVEN_SHIFT
     assert lstm.sustained(1.0) is lstm
     with pytest.raises(UsageError, match="--sustain"):
         lstm.sustained(4.0)

@@ -83,6 +83,26 @@ def test_an_untrained_instrument_keeps_level_and_colour(instrument):
     assert level_db(played(instrument, [silence], silence[0])[0]) < -80.0
 
 
+def test_of_more_ways_to_go_on_one_nearer_to_what_is_told_is_kept(instrument):
+    music = 0.5 * tune(2.0, 8000, seed=5)[None]
+    bands, missed = instrument.bands, []
+    told = bands.measured(music)[..., :-1]
+    loud = told > told.max() - 2.0  # within 40 dB of the loudest
+    for candidates in (1, 8):
+        drawn = played(instrument, [music], music[0], candidates=candidates)
+        missed.append(np.std((bands.measured(drawn)[..., :-1] - told)[loud]))
+    assert missed[1] < 0.95 * missed[0]
+    assert np.array_equal(drawn, played(instrument, [music], music[0]))  # so many are the default
+
+
+def test_while_it_plays_its_components_stay_around_what_is_expected(instrument):
+    told = instrument.bands.along(tune(0.2, 8000, seed=6))[:9]
+    frames = make_frames(make_model("wavenet", **CONDITIONED), 1, 1 + 8 * 32)
+    found = instrument.engine.distributions(frames, given=told[None])[0]
+    _, means, _ = np.split(found, 3, axis=-1)
+    assert np.allclose(means, 0.0)
+
+
 def test_blocks_and_rows_do_not_change_what_is_played(instrument):
     music = tune(0.6, 8000, seed=6)[None]
     whole = played(instrument, [music], music[0], rng_seed=3, first_variation=1)

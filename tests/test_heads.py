@@ -117,7 +117,7 @@ def test_shifts_and_widths_are_in_scales_of_the_predictor(out, mean, scale):
 
 def test_components_begin_apart():
     for count in (1, 2, 8):
-        weights, shifts, wider = np.split(heads.mixture_bias(count), 3)
+        weights, shifts, wider = np.split(heads.mixture_bias(count, 1.2), 3)
         assert not weights.any() and (np.diff(wider) > 0).all() and abs(wider.sum()) < 1e-5
         assert len(np.unique(shifts)) == count and (np.abs(shifts) <= np.exp(wider)).all()
 

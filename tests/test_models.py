@@ -95,7 +95,7 @@ def test_untrained_mixture_lies_around_its_predictor():
     model, frames, y, mean, scale = start_of()
     found = np.asarray(model.distributions(y, frames))[:, :, 0]
     count = model.config.mixtures
-    weights, shifts, wider = np.split(heads.mixture_bias(count), 3)
+    weights, shifts, wider = np.split(heads.mixture_bias(count, 1.2), 3)
     wanted = np.concatenate([weights - np.log(count), shifts, wider])
     np.testing.assert_allclose(found, np.broadcast_to(wanted, found.shape), atol=2e-3)
     x = np.asarray(heads.amplitude(frames), np.float64) - mean

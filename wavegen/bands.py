@@ -26,6 +26,10 @@ FILTER = 2 + TAPS  # numbers of one: innovation, size of what it leaves, coeffic
 EULER = 0.5772  # by so much the logarithm of one line of noise falls short, on the average
 RIDGE = 1e-7  # of a spectrum's power, white noise added to it: filters stay tame
 WINDOWED = 2**20  # samples worked on at a time
+CALM = 8  # knots before and after one that calm it
+ALIKE_DB = 5.0  # root mean square difference of loud bands that makes a neighbour count 0.6 less
+LOUD_DB = 50.0  # bands that are softer than a knot's loudest by more have no say in it
+CALMING = np.hanning(2 * CALM + 3)[1:-1].astype("float32")  # how much each neighbour counts
 
 
 class Bands:
@@ -33,7 +37,8 @@ class Bands:
 
     Attributes:
         hop: samples from knot to knot.
-        reach: samples before and after a knot that it hears.
+        half: of the window, samples: what a knot hears before and after it.
+        reach: samples before and after a knot that decide its calm levels.
         channels: of the sound.
         features: levels in a knot: bands and innovation of the first channel, then of the second.
     """
@@ -47,9 +52,10 @@ class Bands:
             bands: a channel; even in mel up to half the sample rate.
             hop: samples from knot to knot; the window is four of them long.
         """
-        self.hop, self.reach, self.channels = hop, 2 * hop, channels
+        self.hop, self.half, self.channels = hop, 2 * hop, channels
+        self.reach = self.half + CALM * hop
         self.features = channels * (bands + 1)
-        size = 2 * self.reach
+        size = 2 * self.half
         self.window = np.hanning(size + 1)[:-1].astype("float32")
         self.window /= np.sqrt(np.sum(np.square(self.window)) * size / 2)  # power is kept
         weights = mel.triangles(mel.edges(bands, sample_rate / 2), sample_rate, size)
@@ -60,7 +66,7 @@ class Bands:
         self.lags = density.T @ np.cos(2 * np.pi * np.arange(len(weights))[:, None] * lags / size)
 
     def levels(self, signal: np.ndarray) -> np.ndarray:
-        """Returns the levels of a stretch of sound at its knots.
+        """Returns the calm levels of a stretch of sound at its knots.
 
         Args:
             signal: float32 `(..., channels, (count - 1) * hop + 2 * reach)`: with `reach` samples
@@ -69,8 +75,37 @@ class Bands:
         Returns:
             float32 `(..., count, features)`, about -4 .. 3.
         """
+        return self.calmed(self.measured(signal))
+
+    def calmed(self, levels: np.ndarray) -> np.ndarray:
+        """Returns `(..., count, features)`, calm, of `count + 2 * CALM` measured levels."""
+        count = levels.shape[-2] - 2 * CALM
+        middle = levels[..., CALM : CALM + count, :]
+        bands = middle.reshape(*middle.shape[:-1], self.channels, -1)[..., :-1]
+        loud = bands > bands.max(axis=(-2, -1), keepdims=True) - LOUD_DB / SPAN_DB
+        most = np.maximum(np.sum(loud, axis=(-2, -1)), 1)
+        found, total = np.zeros_like(middle), np.zeros_like(middle[..., :1])
+        for start in range(2 * CALM + 1):
+            near = levels[..., start : start + count, :]
+            apart = near.reshape(*near.shape[:-1], self.channels, -1)[..., :-1] - bands
+            square = np.sum(np.square(apart * SPAN_DB) * loud, axis=(-2, -1)) / most
+            weight = np.exp(-square / (2 * ALIKE_DB**2)) * CALMING[start]
+            found += weight[..., None] * near
+            total += weight[..., None]
+        return found / total
+
+    def measured(self, signal: np.ndarray) -> np.ndarray:
+        """Returns the levels of a stretch of sound at its knots, as they are.
+
+        Args:
+            signal: float32 `(..., channels, (count - 1) * hop + 2 * half)`: with `half` samples
+                before the first knot and after the last.
+
+        Returns:
+            float32 `(..., count, features)`, about -4 .. 3.
+        """
         *rows, channels, samples = signal.shape
-        size = 2 * self.reach
+        size = 2 * self.half
         count = (samples - size) // self.hop + 1
         views = np.lib.stride_tricks.sliding_window_view(signal, size, axis=-1)
         views = views[..., :: self.hop, :]  # (..., channels, count, size)
@@ -81,7 +116,7 @@ class Bands:
             lines = np.square(spectrum.real) + np.square(spectrum.imag)
             found = (self.weights @ lines.reshape(-1, lines.shape[-1]).T).T
             power[..., start : start + step, :-1] = found.reshape(*lines.shape[:-1], -1)
-            surprise = np.log(np.maximum(lines * self.reach, 10 ** (FLOOR_DB / 10))).mean(axis=-1)
+            surprise = np.log(np.maximum(lines * self.half, 10 ** (FLOOR_DB / 10))).mean(axis=-1)
             power[..., start : start + step, -1] = np.exp(surprise + EULER)
         decibels = 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))
         level = (decibels - MIDDLE_DB) / SPAN_DB

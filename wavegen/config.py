@@ -15,6 +15,10 @@ from typing import Any, ClassVar
 from wavegen.errors import UsageError
 from wavegen.fields import bounded, checked, nearest
 
+# Share of the shifts that a network learned on music, while it draws under bands: on its own sound,
+# which it never heard, they make tones waver, and what is to begin the bands say.
+GIVEN_SHIFT = 0.0
+
 
 @dataclass(frozen=True)
 class WaveNetConfig:
@@ -39,6 +43,9 @@ class WaveNetConfig:
         ("logistic", "softmax"),
     )
     mixtures: int = bounded(8, 1, 64, "components of the logistic head's mixture")
+    mixture_shift: float = bounded(
+        1.0, 0.0, 1.0, "share of how far its components would leave what the predictor expects"
+    )
     levels: int = bounded(256, 4, 4096, "mu-law levels of the softmax head; 256 is 8 bits")
     cycles: int = bounded(2, 1, 16, "how often the dilations 1, 2, 4, ... start again")
     layers_per_cycle: int = bounded(10, 1, 14, "dilations of one cycle: 1 .. 2^(n-1) samples")
@@ -93,8 +100,15 @@ class WaveNetConfig:
         return slice(0, 0)
 
     def sustained(self, factor: float) -> WaveNetConfig:
-        """Returns what draws: the same model whose predictor listens `factor` times as long."""
-        return dataclasses.replace(self, predictor_memory=self.predictor_memory * factor)
+        """Returns what draws: the same model whose predictor listens `factor` times as long.
+
+        A conditioned one draws around what its predictor expects (`GIVEN_SHIFT`).
+        """
+        memory = self.predictor_memory * factor
+        shift = self.mixture_shift
+        if self.condition_bands and self.predictor_order:
+            shift = min(shift, GIVEN_SHIFT)
+        return dataclasses.replace(self, predictor_memory=memory, mixture_shift=shift)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class Duet:
         first_variation: int = 0,
         block_seconds: float = BLOCK_SECONDS,
         noisiness: Any = None,
+        guard: bool = True,
         **options: Any,
     ) -> Iterator[np.ndarray]:
         """Yields blocks `(count, channels, samples)` of continuations, `seconds` long in all.
@@ -96,6 +97,8 @@ class Duet:
             block_seconds: length of a block; it does not change the sound.
             noisiness: of both: how much the composer's tones waver, and, from 0.4 on up or down,
                 how widely the renderer draws.
+            guard: whether to choose and mend what the composer does, and to choose what the
+                renderer makes of it.
             **options: of `Sampler.stream`.
         """
         if noisiness is None:
@@ -109,6 +112,7 @@ class Duet:
             rng_seed=rng_seed,
             first_variation=first_variation,
             noisiness=noisiness,
+            guard=guard,
             **options,
         )
         played = self.renderer.play(
@@ -118,6 +122,7 @@ class Duet:
             first_variation=first_variation,
             first_frame=OWN_CHANCE,
             temperature=np.clip(0.92 + 0.2 * np.asarray(noisiness), 0.8, 1.3),
+            candidates=None if guard else 1,
         )
         size = max(1, round(block_seconds * self.config.sample_rate))
         ready = np.zeros((count, self.config.channels, 0), np.float32)

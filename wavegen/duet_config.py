@@ -16,7 +16,7 @@ PARTS = {"composer": "spectral_lstm", "renderer": "wavenet"}
 class DuetConfig:
     """Two models as one instrument: an LSTM composes, a conditioned WaveNet plays what it does."""
 
-    sustain: ClassVar[float] = 1.0  # of the renderer
+    sustain: ClassVar[float] = 8.0  # of the renderer
     level_is_held: ClassVar[bool] = False  # the composer's is the renderer's
     frame_samples: ClassVar[int] = 1  # what is drawn in the end
     composer: SpectralLSTMConfig

@@ -1,7 +1,8 @@
 """Play what one is told: a conditioned WaveNet draws the wave under the bands of another sound.
 
 The sound that tells is heard a few hops ahead (`Instrument.ahead`); what is drawn follows it sample
-for sample. It may come from a file (`wavegen render`), or from an LSTM that composes (`duet`).
+for sample. Of several ways to go on for some milliseconds the one is kept whose bands are nearest.
+What tells may come from a file (`wavegen render`), or from an LSTM that composes (`duet`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from typing import Any
 import numpy as np
 
 from wavegen import engines
-from wavegen.bands import bands_of
+from wavegen.bands import SPAN_DB, bands_of
 from wavegen.chance import uniforms
 from wavegen.codec import codec_of
 from wavegen.errors import UsageError
+from wavegen.guard import LOAD
 from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.064  # drawn in one call of the engine
-FITTED_SECONDS = 0.25  # of the past that the linear predictor hears, beside the receptive field
+CANDIDATES = 8  # ways to go on for so long, at most; the one nearest to what is told is kept
+SUSTAIN = 8.0  # how much longer than when it learned the linear predictor listens
+HEARD_DB = 60.0  # below what is told the loudest, a band does not count any more
+FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the receptive field
 
 
 class Instrument:
@@ -30,7 +35,7 @@ class Instrument:
         model: Any,
         engine: str | None = None,
         precision: str | None = None,
-        sustain: float = 1.0,
+        sustain: float = SUSTAIN,
     ) -> None:
         """Takes a snapshot of the model.
 
@@ -69,6 +74,7 @@ class Instrument:
         first_frame: int = 0,
         temperature: Any = 1.0,
         top_p: Any = 1.0,
+        candidates: int | None = None,
     ) -> Iterator[np.ndarray]:
         """Yields `(rows, channels, samples)`, in all as many samples as are told.
 
@@ -82,22 +88,61 @@ class Instrument:
             first_frame: where in its row's chance it begins.
             temperature: multiplies the scales of what is drawn; one number, or one a row.
             top_p: leaves out the tails of what is drawn; likewise.
+            candidates: ways to go on for `BLOCK_SECONDS`, of which one is kept; None takes as many
+                as one core draws in real time, `CANDIDATES` at most.
         """
+        if candidates is None:
+            load = self.config.sample_rate * self.config.channels
+            candidates = int(np.clip(LOAD // load, 1, CANDIDATES))
         hop, reach = self.bands.hop, self.bands.reach
         whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
-        shape, done = self.config.noise_shape, first_frame
-        session: Any = None
+        shape = self.config.noise_shape
+        done, session, before = first_frame, None, last(past, whole + 2 * self.bands.half)[None]
         for window, samples in windows(told, past, whole, reach):
             rows = len(window)
             if session is None:
-                session = self.engine.open(self.primed(past, window))
-            given = self.bands.given(self.bands.levels(window))
+                session = self.primed(past, window)
+                before = np.repeat(before, rows, axis=0)
+            ways = [(row, way) for row in range(rows) for way in range(candidates)]
+            each = np.array([row for row, _ in ways])
+            voices = self.engine.open(taken(session, each))
             noise = [
-                uniforms(rng_seed, first_variation + row, done, whole, shape) for row in range(rows)
+                uniforms(rng_seed, first_variation + row, done + (way << 40), whole, shape)
+                for row, way in ways  # other chances lie far beyond any take's end
             ]
-            frames = session.draw(np.stack(noise), given, temperature=temperature, top_p=top_p)
-            yield self.codec.decode_step(frames, ())[0][..., :samples]
+            given = self.bands.given(self.bands.levels(window))[each]
+            controls = {"temperature": temperature, "top_p": top_p}
+            for name, value in controls.items():
+                controls[name] = value if np.ndim(value) == 0 else np.asarray(value)[each]
+            frames = voices.draw(np.stack(noise), given, **controls)
+            drawn = self.codec.decode_step(frames, ())[0]
+            sound = np.concatenate([before[each], drawn], axis=-1)
+            kept = self.nearest(sound, window, candidates)
+            session, before = taken(voices.session(), kept), sound[kept][..., whole:]
+            yield drawn[kept][..., :samples]
             done += whole
+
+    def nearest(self, sound: np.ndarray, window: np.ndarray, candidates: int) -> np.ndarray:
+        """Returns `(rows,)`: which of all candidates have the bands nearest to what is told.
+
+        Louder bands count more; the windows of the knots compared end within the block.
+
+        Args:
+            sound: `(rows * candidates, channels, samples)`, each with what came before it.
+            window: `(rows, channels, samples)` of `windows`.
+            candidates: of each row, one after the other.
+        """
+        rows = np.arange(len(window)) * candidates
+        if candidates == 1:
+            return rows
+        end = window.shape[-1] - self.bands.reach
+        size = end - self.bands.reach + 2 * self.bands.half - self.bands.hop
+        ours = self.bands.measured(sound[..., -size:])
+        told = np.repeat(self.bands.measured(window[..., end - size : end]), candidates, axis=0)
+        top = told.max(axis=(1, 2), keepdims=True)
+        weight = np.maximum(told - (top - HEARD_DB / SPAN_DB), 0.0)
+        apart = np.mean(weight * np.square(ours - told), axis=(1, 2))
+        return rows + np.argmin(apart.reshape(-1, candidates), axis=1)
 
     def primed(self, past: np.ndarray, window: np.ndarray) -> Any:
         """Returns the session after hearing the past, which the first window's rows follow.
@@ -124,6 +169,11 @@ class Instrument:
         told = np.concatenate([tail, window[..., reach : 2 * reach]], axis=-1)
         frames = np.repeat(frames[:, 1 + hops * hop :], rows, axis=0)
         return self.engine.prime(frames, session, given=self.bands.given(self.bands.levels(told)))
+
+
+def taken(session: Any, rows: np.ndarray) -> Any:
+    """Returns the session of some rows, or of rows repeated."""
+    return map_nest(lambda array: np.asarray(array)[rows], session)
 
 
 def windows(

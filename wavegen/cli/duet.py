@@ -17,7 +17,7 @@ from wavegen.duet import join
 from wavegen.duet_config import DUET, PARTS
 from wavegen.errors import CheckpointError, shown
 
-COMPOSING = 0.4  # of the time, the composer's share
+COMPOSING = 0.6  # of the time, the composer's share
 
 
 def is_meant(folder: Path, arguments: argparse.Namespace) -> bool:

@@ -80,6 +80,16 @@ def mixture(out: Any, mean: Any, scale: Any) -> tuple[Any, Any, Any]:
     return ops.log_softmax(weight), mean + scale * shift, ops.maximum(scales, LEAST_SCALE)
 
 
+def shares(components: int, shift: float) -> np.ndarray:
+    """Returns float32 `(3 * components,)`, by which the network's outputs are multiplied.
+
+    Args:
+        components: of the mixture.
+        shift: what is left of how far their means leave the predictor's.
+    """
+    return np.repeat([1.0, shift, 1.0], components).astype("float32")
+
+
 def mixture_in_units(out: Any, mean: Any, scale: Any) -> Any:
     """Returns a `mixture` as `(..., 3 * components)`, means and scales in units of `scale`."""
     weights, means, scales = mixture(out, mean, scale)
@@ -87,9 +97,14 @@ def mixture_in_units(out: Any, mean: Any, scale: Any) -> Any:
     return ops.concatenate([weights, (means - mean) / own, ops.log(scales / own)], axis=-1)
 
 
-def mixture_bias(components: int) -> np.ndarray:
-    """Returns float32 `(3 * components,)`: narrow and wide components, so that they can part."""
-    wider = np.linspace(-1.2, 1.2, components) if components > 1 else np.zeros(1)
+def mixture_bias(components: int, spread: float) -> np.ndarray:
+    """Returns float32 `(3 * components,)`: narrow and wide components, so that they can part.
+
+    Args:
+        components: of the mixture.
+        spread: natural logarithm of the widest's and of the narrowest's scale, to either side of 0.
+    """
+    wider = np.linspace(-spread, spread, components) if components > 1 else np.zeros(1)
     shift = 0.3 * np.cos(2.4 * np.arange(components)) * np.exp(wider)
     return np.concatenate([np.zeros(components), shift, wider]).astype("float32")
 

@@ -24,7 +24,7 @@ from wavegen.streaming import one_pole
 WHITENING = 32  # taps of the fixed filter
 POLE = 0.97  # of the running mean of errors: a memory of about 33 samples
 SOFTEST = 1e-5  # scale that a conditioned network hears as -1
-GIVEN_BOUNDS = (0.6, 0.27, 0.6)  # as `bounds`, in units of the given innovation
+GIVEN_BOUNDS = (0.6, 0.33, 0.5)  # as `bounds`, in units of the given innovation
 SMALLEST = 1e-3  # scale, in sizes of what the filter leaves, that the network hears as -1
 POWER_POLE = 0.995  # of the running power of what it leaves, relative to its size
 MOST, LEAST = 1.1, 0.4  # of that power: music is mostly between

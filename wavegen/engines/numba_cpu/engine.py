@@ -258,6 +258,6 @@ def warm_up(precision: str | None = None) -> None:
     names = ("channels", "residual_channels", "gate_channels", "skip_channels", "post_channels")
     least = dict.fromkeys(names, 1) | dict(levels=4, kernel_size=2)
     least |= dict(predictor_order=0, condition_bands=0)
-    config = SimpleNamespace(**least, dilations=(1,), head="softmax")
+    config = SimpleNamespace(**least, dilations=(1,), head="softmax", mixture_shift=1.0)
     weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
     NumbaCPU(config, weights, np.zeros(4), np.zeros(3), precision=precision).warm_up()

@@ -128,7 +128,7 @@ def packed(
     named = {name: np.asarray(value, np.float32) for name, value in named.items()}
     pack = Packer(shape.width, precision)
     pack_blocks(pack, shape, named)
-    pack_head(pack, shape, named)
+    pack_head(pack, shape, named, config.mixture_shift)
     floats = {
         "scales": np.concatenate(pack.scales) if pack.scales else np.zeros(1),
         "bias": np.concatenate(pack.biases),
@@ -210,8 +210,8 @@ def pack_blocks(pack: Packer, shape: Shape, named: dict[str, np.ndarray]) -> Non
             pack.matrix(padded(kernel, shape.gate, shape.residual))
 
 
-def pack_head(pack: Packer, shape: Shape, named: dict[str, np.ndarray]) -> None:
-    """Adds the skip sum and the last two layers, channel by channel."""
+def pack_head(pack: Packer, shape: Shape, named: dict[str, np.ndarray], shift: float) -> None:
+    """Adds the skip sum and the last two layers, channel by channel; of shifts only a share."""
     kernels = np.split(named["skip/kernel"], shape.layers)
     pack.bias(padded(named["skip/bias"], shape.skip))
     pack.matrix(np.concatenate([padded(k, shape.gate, shape.skip) for k in kernels]))
@@ -222,6 +222,9 @@ def pack_head(pack: Packer, shape: Shape, named: dict[str, np.ndarray]) -> None:
     pack.matrix(np.concatenate(kernels, axis=1))
     for c in range(shape.channels):
         kernel, bias = named[f"output_{c}/kernel"], named[f"output_{c}/bias"]
+        if not shape.levels:
+            shares = np.repeat([1.0, shift, 1.0], shape.mixtures).astype(np.float32)
+            kernel, bias = kernel * shares, bias * shares
         kernel = padded(kernel, shape.post, kernel.shape[1])
         matrix = np.zeros((shape.post, shape.outputs), np.float32)
         values = np.zeros(shape.outputs, np.float32)
