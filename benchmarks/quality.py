@@ -36,8 +36,10 @@ import numpy as np
 from wavegen import audio, checkpoint, likeness, listing
 from wavegen.cli.display import hushed
 from wavegen.climate import level_db
+from wavegen.duet import join, sampler_of
+from wavegen.duet_config import DUET, PARTS
+from wavegen.modelfile import part_of_duet, save_model
 from wavegen.nearest import nearest_seconds
-from wavegen.sampling import Sampler
 
 SEED_SECONDS = 4.0
 FADED_DB = 30.0  # what is softer than this below the recording's loudest has faded out
@@ -170,8 +172,15 @@ def trained(options: argparse.Namespace, scratch: str) -> Iterator[tuple[Path, P
                 yield folder, Path(scratch) / name / "model.safetensors"
 
 
-def untrained(file: checkpoint.ModelFile, folder: str) -> checkpoint.ModelFile:
-    """Returns the model as it was before its first step, the baselines fitted."""
+def untrained(
+    file: checkpoint.ModelFile, folder: str, name: str = "untrained"
+) -> checkpoint.ModelFile:
+    """Returns the model, or both of a duet, as before the first step, the baselines fitted."""
+    path = Path(folder) / f"{name}.safetensors"
+    if file.family == DUET:
+        parts = {part: untrained(part_of_duet(file, part), folder, part).path for part in PARTS}
+        join(path, parts)
+        return checkpoint.read_model(path)
     with hushed():
         from wavegen import models
         from wavegen.heldout import Yardsticks
@@ -181,8 +190,14 @@ def untrained(file: checkpoint.ModelFile, folder: str) -> checkpoint.ModelFile:
     for name, variable in models.named_weights(model).items():
         if not variable.trainable:
             variable.assign(file.tensors[name])
-    path = Path(folder) / "untrained.safetensors"
     models.save(path, model, arrays, {"climate": file.extra.get("climate")})
+    return checkpoint.read_model(path)
+
+
+def composer(file: checkpoint.ModelFile, folder: str) -> checkpoint.ModelFile:
+    """Returns a duet's LSTM in a file of its own."""
+    own, path = part_of_duet(file, "composer"), Path(folder) / "composer.safetensors"
+    save_model(path, own.family, own.config, own.tensors, own.extra)
     return checkpoint.read_model(path)
 
 
@@ -204,7 +219,7 @@ def drawn(
     controls: dict[str, float],
 ) -> list[np.ndarray]:
     """Returns a model's continuations; they are written to --out, if given."""
-    sampler, found = Sampler(file), list[np.ndarray]()
+    sampler, found = sampler_of(file), list[np.ndarray]()
     for number, spot in enumerate(spots):
         heard = sampler.listen(spot.seed, SEED_SECONDS)
         given: dict[str, Any] = {"first_variation": number, **controls}
@@ -273,6 +288,8 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     ways[f"{name} untrained"] = {"memory": 0.0}
                     ways[f"{name} untrained, memory alone"] = {}
                 models.insert(0, (untrained(file, scratch), ways))
+            if file.family == DUET:
+                models.append((composer(file, scratch), {f"{name} composer alone": {}}))
             for model, ways in models:
                 cost = held_out_cost(model, music)
                 for who, controls in ways.items():
