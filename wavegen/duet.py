@@ -16,7 +16,7 @@ from wavegen.codec import codec_of
 from wavegen.duet_config import DUET, PARTS, DuetConfig
 from wavegen.heldout import nats
 from wavegen.modelfile import ModelFile, part_of_duet, read_model, save_model
-from wavegen.rendering import Instrument
+from wavegen.rendering import Instrument, Listened
 from wavegen.sampling import Heard, Sampler
 from wavegen.take import BLOCK_SECONDS
 
@@ -27,7 +27,7 @@ class HeardByBoth(NamedTuple):
     """What is left of a seed after listening."""
 
     composer: Heard
-    sound: np.ndarray  # (channels, samples), its end
+    renderer: Listened
 
 
 class Duet:
@@ -71,7 +71,8 @@ class Duet:
 
     def listen(self, seed: np.ndarray, seconds: float | None = None) -> HeardByBoth:
         """Returns what both remember of a seed; see `Sampler.listen`."""
-        return HeardByBoth(self.composer.listen(seed, seconds), np.asarray(seed, np.float32))
+        sound = np.asarray(seed, np.float32)
+        return HeardByBoth(self.composer.listen(seed, seconds), self.renderer.listen(sound))
 
     def stream(
         self,
@@ -117,7 +118,7 @@ class Duet:
         )
         played = self.renderer.play(
             after(composed, self.composer.codec.delay_samples),
-            heard.sound,
+            heard.renderer,
             rng_seed=rng_seed,
             first_variation=first_variation,
             first_frame=OWN_CHANCE,

@@ -8,7 +8,7 @@ What tells may come from a file (`wavegen render`), or from an LSTM that compose
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,14 @@ CANDIDATES = 8  # ways to go on for so long, at most; the one nearest to what is
 SUSTAIN = 8.0  # how much longer than when it learned the linear predictor listens
 HEARD_DB = 60.0  # below what is told the loudest, a band does not count any more
 FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the receptive field
+
+
+class Listened(NamedTuple):
+    """What an instrument remembers of a sound that goes before."""
+
+    sound: np.ndarray  # (channels, samples)
+    session: Any  # of the engine, up to where knots begin to hear what is told
+    frames: np.ndarray  # (1, samples, channels), from there on
 
 
 class Instrument:
@@ -64,10 +72,26 @@ class Instrument:
         """Samples of the telling sound that are heard before the first sample is drawn."""
         return self.bands.hop + self.bands.reach
 
+    def listen(self, past: np.ndarray) -> Listened:
+        """Returns what the instrument remembers of a sound, `(channels, samples)`.
+
+        Silence precedes it; so much of its end is heard as can matter.
+        """
+        hop, reach = self.bands.hop, self.bands.reach
+        wanted = self.config.receptive_field + round(FITTED_SECONDS * self.config.sample_rate)
+        hops, after = -(-wanted // hop), -(-reach // hop)
+        size = 1 + hops * hop
+        before = last(past, size + after * hop + reach)
+        frames = self.codec.encode_step(before[:, reach:], ())[0][None]
+        common = before[:, 1 : size + 2 * reach]
+        given = self.bands.given(self.bands.levels(common[None]))
+        session = self.engine.prime(frames[:, :size], given=given)
+        return Listened(past, session, frames[:, size:])
+
     def play(
         self,
         told: Iterable[np.ndarray],
-        past: np.ndarray,
+        past: np.ndarray | Listened,
         *,
         rng_seed: int = 0,
         first_variation: int = 0,
@@ -82,7 +106,7 @@ class Instrument:
 
         Args:
             told: blocks `(rows, channels, samples)` of any lengths, of the sound to be played.
-            past: `(channels, samples)`, what was heard before it; silence precedes that.
+            past: `(channels, samples)`, what was heard before it, or of `listen`.
             rng_seed: with the row's number it decides all chance.
             first_variation: number of the first row.
             first_frame: where in its row's chance it begins.
@@ -97,11 +121,13 @@ class Instrument:
         hop, reach = self.bands.hop, self.bands.reach
         whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
         shape = self.config.noise_shape
-        done, session, before = first_frame, None, last(past, whole + 2 * self.bands.half)[None]
-        for window, samples in windows(told, past, whole, reach):
+        heard = past if isinstance(past, Listened) else self.listen(past)
+        before = last(heard.sound, whole + 2 * self.bands.half)[None]
+        done, session = first_frame, None
+        for window, samples in windows(told, heard.sound, whole, reach):
             rows = len(window)
             if session is None:
-                session = self.primed(past, window)
+                session = self.begun(heard, window)
                 before = np.repeat(before, rows, axis=0)
             ways = [(row, way) for row in range(rows) for way in range(candidates)]
             each = np.array([row for row, _ in ways])
@@ -144,31 +170,20 @@ class Instrument:
         apart = np.mean(weight * np.square(ours - told), axis=(1, 2))
         return rows + np.argmin(apart.reshape(-1, candidates), axis=1)
 
-    def primed(self, past: np.ndarray, window: np.ndarray) -> Any:
-        """Returns the session after hearing the past, which the first window's rows follow.
+    def begun(self, heard: Listened, window: np.ndarray) -> Any:
+        """Returns the session after all of what was heard, which the first window's rows follow.
 
         Args:
-            past: `(channels, samples)`.
+            heard: of `listen`.
             window: `(rows, channels, samples)`: the last `reach` samples of the past, and what
                 is told from there on, `reach` samples or more.
         """
-        hop, reach = self.bands.hop, self.bands.reach
-        wanted = self.config.receptive_field + round(FITTED_SECONDS * self.config.sample_rate)
-        hops = -(-wanted // hop)
-        after = -(-reach // hop)  # hops at the end whose knots hear what is told
-        size = 1 + (hops + after) * hop
-        before = last(past, size + reach)
-        frames = self.codec.encode_step(before[:, reach:], ())[0][None]
-        common = before[:, 1 : 1 + hops * hop + 2 * reach]
-        session = self.engine.prime(
-            frames[:, : 1 + hops * hop], given=self.bands.given(self.bands.levels(common[None]))
-        )
-        rows = len(window)
-        session = map_nest(lambda array: np.repeat(np.asarray(array), rows, axis=0), session)
-        tail = np.repeat(last(past, after * hop + reach)[None], rows, axis=0)
+        reach = self.bands.reach
+        each = np.zeros(len(window), int)
+        tail = last(heard.sound, heard.frames.shape[1] + reach)[None][each]
         told = np.concatenate([tail, window[..., reach : 2 * reach]], axis=-1)
-        frames = np.repeat(frames[:, 1 + hops * hop :], rows, axis=0)
-        return self.engine.prime(frames, session, given=self.bands.given(self.bands.levels(told)))
+        given = self.bands.given(self.bands.levels(told))
+        return self.engine.prime(heard.frames[each], taken(heard.session, each), given=given)
 
 
 def taken(session: Any, rows: np.ndarray) -> Any:
