@@ -21,10 +21,11 @@ import numpy as np
 
 from wavegen import optimizer
 from wavegen.codec import codec_of
-from wavegen.config import CONFIGS, TrainSettings, WaveNetConfig, build
+from wavegen.config import CONFIGS, WaveNetConfig, build
 from wavegen.feed import Feed, disturbed
 from wavegen.models import FAMILIES
 from wavegen.presets import PRESETS, from_preset
+from wavegen.train_settings import TrainSettings
 
 CONFIGURATIONS = {
     "A": dict(residual_channels=64, gate_channels=64, skip_channels=256),

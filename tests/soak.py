@@ -59,6 +59,7 @@ def train(place: Path, last: int, eager: bool = False) -> None:
     from wavegen import backend, config, dataset, train
     from wavegen.checkpoint import Run
     from wavegen.plan import Plan
+    from wavegen.train_settings import TrainSettings
 
     recording = place.parent / "recording.wav"
     if not recording.exists():
@@ -68,7 +69,7 @@ def train(place: Path, last: int, eager: bool = False) -> None:
     cache = place.parent / "cache"
     data = dataset.load(recording, sample_rate=8000, channels=1, gap_seconds=0.1, cache=cache)
     chosen = dict(batch=3, window=300, learning_rate=5e-3)
-    settings = config.build(config.TrainSettings, chosen)
+    settings = config.build(TrainSettings, chosen)
     train.SAVE_SECONDS, real = 0.0, train.Session.one_step
 
     def noted(self, given, rate):

@@ -9,13 +9,13 @@ from scipy.stats import logistic as scipy_logistic
 from scipy.stats import t as student
 
 from wavegen.codec import codec_of
-from wavegen.config import TrainSettings
 from wavegen.feed import NOISE_DB, disturbed
 from wavegen.framing import UNKNOWN
 from wavegen.models.composer import logistic
 from wavegen.models.frames import parts_of
 from wavegen.models.renderer import DEGREES, VARIANCE, Renderer
 from wavegen.models.spectrum import RelativeSpectrum
+from wavegen.train_settings import TrainSettings
 
 
 @pytest.fixture(scope="module", params=[pytest.param(1, marks=SLOW), 2], ids=["mono", "stereo"])

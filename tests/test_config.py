@@ -6,13 +6,13 @@ from wavegen.config import (
     CONFIGS,
     GIVEN_SHIFT,
     SpectralLSTMConfig,
-    TrainSettings,
     WaveNetConfig,
     build,
     family_name,
 )
 from wavegen.errors import UsageError
 from wavegen.presets import PRESETS, from_preset
+from wavegen.train_settings import TrainSettings
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS.values(), TrainSettings])

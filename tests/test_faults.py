@@ -23,10 +23,11 @@ from conftest import make_model, tune
 from wavegen import audio, cli, modelfile, models, resume
 from wavegen.checkpoint import Run
 from wavegen.cli import naming, sample
-from wavegen.config import TrainSettings, WaveNetConfig, build
+from wavegen.config import WaveNetConfig, build
 from wavegen.draft import check_folder
 from wavegen.errors import CheckpointError, OutputError, UsageError
 from wavegen.facts import check_resumed
+from wavegen.train_settings import TrainSettings
 
 SMALLEST = ["--arch", "wavenet", "--preset", "tiny", "--sample-rate", "8000"]
 SMALLEST += ["--layers-per-cycle", "2", "--cycles", "1", "--batch", "2", "--window", "200"]

@@ -4,8 +4,9 @@ import pytest
 from conftest import ONCE, make_frames, make_model, variants
 
 from wavegen import optimizer
-from wavegen.config import TrainSettings, build
+from wavegen.config import build
 from wavegen.feed import Feed, disturbed
+from wavegen.train_settings import TrainSettings
 
 
 @pytest.fixture(params=variants(many=ONCE, quick=ONCE[1:3]))

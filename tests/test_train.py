@@ -10,6 +10,7 @@ from wavegen import config, dataset, train
 from wavegen.checkpoint import Run, read_model
 from wavegen.errors import CheckpointError, DivergedError, OutputError
 from wavegen.plan import Clock, Plan
+from wavegen.train_settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 PLAIN = {"predictor_order": 0}  # compiled in half the time, where the model does not matter
@@ -29,7 +30,7 @@ def load(folder, model_config):
 def settings(family, **fields):
     window = 300 if family == "wavenet" else 12
     common = dict(batch=3, window=window, learning_rate=5e-3, ema=0.9, warmup_steps=5)
-    return config.build(config.TrainSettings, common | fields)
+    return config.build(TrainSettings, common | fields)
 
 
 def fit(folder, data, model_config, given, **plan):

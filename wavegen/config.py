@@ -1,4 +1,4 @@
-"""What a model and a training run are made of: plain frozen dataclasses, read without Keras.
+"""What a model is made of: plain frozen dataclasses, read without Keras (see `train_settings`).
 
 The command line turns every field into a flag, the model file carries them whole, and `build`
 checks each value against hard bounds before anything is allocated.
@@ -16,8 +16,9 @@ from wavegen.errors import UsageError
 from wavegen.fields import bounded, checked, nearest
 
 # Share of the shifts that a network learned on music, while it draws under bands: on its own sound,
-# which it never heard, they make tones waver, and what is to begin the bands say.
-GIVEN_SHIFT = 0.0
+# which it never heard, they make tones waver, and what is to begin the bands say. And how much
+# longer than when it learned its predictor listens then.
+GIVEN_SHIFT, GIVEN_SUSTAIN = 0.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -229,27 +230,6 @@ class SpectralLSTMConfig:
                 "to level and colour of the seed"
             )
         return self
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How a model is trained; none of it changes what the model is."""
-
-    batch: int = bounded(8, 1, 4096, "streams in one step; halved when memory is short")
-    window: int = bounded(2048, 2, 1 << 22, "frames of a stream in one step: samples, or hops")
-    learning_rate: float = bounded(2e-3, 0.0, 1.0, "peak of the schedule")
-    warmup_steps: int = bounded(100, 0, 1 << 20, "steps of linear rise to the peak")
-    weight_decay: float = bounded(1e-2, 0.0, 1.0, "AdamW decay of the kernels")
-    clip: float = bounded(1.0, 0.0, 1e9, "greatest norm of the gradient")
-    ema: float = bounded(0.999, 0.0, 1.0, "decay of the weight average that is kept and played")
-    heldout: float = bounded(0.1, 0.0, 0.5, "share at the end of each recording kept for scoring")
-    gap_seconds: float = bounded(1.0, 0.0, 3600.0, "left unused before the held-out part, s")
-    gain_db: float = bounded(6.0, 0.0, 24.0, "random gain of the recordings, +-dB")
-    polarity: bool = bounded(True, 0, 1, "turn the wave upside down at random")
-    channel_swap: bool = bounded(True, 0, 1, "swap left and right at random")
-    dropout: float = bounded(0.25, 0.0, 0.9, "share of the LSTM's numbers left out (head codes)")
-    slips: float = bounded(0.1, 0.0, 0.9, "share of codes heard wrong in training (head codes)")
-    rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
 
 
 REMEMBERED = 1 << 26  # numbers that a WaveNet may keep of one stream

@@ -1,6 +1,6 @@
 """Two models as one instrument: an LSTM composes, a WaveNet plays what it composed.
 
-The composer's sound never leaves the house: the renderer is given its bands (`bands`), a few hops
+The composer's sound never leaves the house: the renderer is given its bands (`bands`), some hops
 ahead, and draws a wave of its own under them. Both have heard the seed.
 """
 

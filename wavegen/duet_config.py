@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wavegen.config import CONFIGS, SpectralLSTMConfig, WaveNetConfig, build
+from wavegen.config import CONFIGS, GIVEN_SUSTAIN, SpectralLSTMConfig, WaveNetConfig, build
 from wavegen.errors import UsageError
 
 DUET = "duet"  # not a family with weights of its own: one of each
@@ -16,7 +16,7 @@ PARTS = {"composer": "spectral_lstm", "renderer": "wavenet"}
 class DuetConfig:
     """Two models as one instrument: an LSTM composes, a conditioned WaveNet plays what it does."""
 
-    sustain: ClassVar[float] = 8.0  # of the renderer
+    sustain: ClassVar[float] = GIVEN_SUSTAIN  # of the renderer
     level_is_held: ClassVar[bool] = False  # the composer's is the renderer's
     frame_samples: ClassVar[int] = 1  # what is drawn in the end
     composer: SpectralLSTMConfig

@@ -12,6 +12,7 @@ from wavegen import config
 from wavegen.counting import parameters
 from wavegen.duet_config import DUET, build_duet
 from wavegen.errors import CheckpointError, UsageError
+from wavegen.train_settings import TrainSettings
 
 BESIDE = 1 << 28  # bytes that a model file may hold beside its weights: baselines
 NUMBER = (int, float)
@@ -86,7 +87,7 @@ def check_resumed(facts: dict, name: str) -> None:
     if not isinstance(settings, dict) or not fits or min(facts[key] for key in RESUMED) < 0:
         raise CheckpointError(f"{name}: its facts are garbled; it cannot be resumed")
     try:
-        config.build(config.TrainSettings, settings)
+        config.build(TrainSettings, settings)
     except UsageError as error:
         raise CheckpointError(f"{name}: its settings are out of range: {error}") from error
 

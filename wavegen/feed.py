@@ -14,8 +14,8 @@ import numpy as np
 from wavegen import batches
 from wavegen.bands import FILTER, PARTS, SPAN_DB, bands_of
 from wavegen.codec import codec_of
-from wavegen.config import TrainSettings
 from wavegen.dataset import Dataset
+from wavegen.train_settings import TrainSettings
 
 ROW = 7  # steps that a stream goes on for, at least, before its state is lost
 SLIPS = 1.5  # noise in what a conditioned WaveNet hears, in innovations, at most

@@ -17,9 +17,9 @@ import numpy as np
 from keras import ops
 
 from wavegen import backend
-from wavegen.config import TrainSettings
 from wavegen.feed import Feed
 from wavegen.streaming import pure
+from wavegen.train_settings import TrainSettings
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-8
 

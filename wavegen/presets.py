@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from wavegen.config import CONFIGS, TrainSettings, build
+from wavegen.config import CONFIGS, build
 from wavegen.duet_config import PARTS, build_duet
 from wavegen.errors import UsageError
 from wavegen.fields import nearest
+from wavegen.train_settings import TrainSettings
 
 # family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
 # first minute, `small` for a laptop CPU, `base` for a GPU; `fullband` is the whole audible range,

@@ -1,6 +1,6 @@
 """Play what one is told: a conditioned WaveNet draws the wave under the bands of another sound.
 
-The sound that tells is heard a few hops ahead (`Instrument.ahead`); what is drawn follows it sample
+The sound that tells is heard some hops ahead (`Instrument.ahead`); what is drawn follows it sample
 for sample. Of several ways to go on for some milliseconds the one is kept whose bands are nearest.
 What tells may come from a file (`wavegen render`), or from an LSTM that composes (`duet`).
 """
@@ -13,16 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen import engines
-from wavegen.bands import SPAN_DB, bands_of
+from wavegen.bands import CALM, SPAN_DB, bands_of
 from wavegen.chance import uniforms
 from wavegen.codec import codec_of
+from wavegen.config import GIVEN_SUSTAIN
 from wavegen.errors import UsageError
-from wavegen.guard import LOAD
+from wavegen.guard import CANDIDATES, LOAD
 from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.064  # drawn in one call of the engine
-CANDIDATES = 8  # ways to go on for so long, at most; the one nearest to what is told is kept
-SUSTAIN = 8.0  # how much longer than when it learned the linear predictor listens
 HEARD_DB = 60.0  # below what is told the loudest, a band does not count any more
 FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the receptive field
 
@@ -43,7 +42,7 @@ class Instrument:
         model: Any,
         engine: str | None = None,
         precision: str | None = None,
-        sustain: float = SUSTAIN,
+        sustain: float = GIVEN_SUSTAIN,
     ) -> None:
         """Takes a snapshot of the model.
 
@@ -136,35 +135,38 @@ class Instrument:
                 uniforms(rng_seed, first_variation + row, done + (way << 40), whole, shape)
                 for row, way in ways  # other chances lie far beyond any take's end
             ]
-            given = self.bands.given(self.bands.levels(window))[each]
+            levels = self.bands.measured(window)
+            given = self.bands.given(self.bands.calmed(levels))[each]
             controls = {"temperature": temperature, "top_p": top_p}
             for name, value in controls.items():
                 controls[name] = value if np.ndim(value) == 0 else np.asarray(value)[each]
             frames = voices.draw(np.stack(noise), given, **controls)
             drawn = self.codec.decode_step(frames, ())[0]
             sound = np.concatenate([before[each], drawn], axis=-1)
-            kept = self.nearest(sound, window, candidates)
+            kept = self.nearest(sound, levels, candidates, whole // hop)
             session, before = taken(voices.session(), kept), sound[kept][..., whole:]
             yield drawn[kept][..., :samples]
             done += whole
 
-    def nearest(self, sound: np.ndarray, window: np.ndarray, candidates: int) -> np.ndarray:
+    def nearest(
+        self, sound: np.ndarray, levels: np.ndarray, candidates: int, knots: int
+    ) -> np.ndarray:
         """Returns `(rows,)`: which of all candidates have the bands nearest to what is told.
 
         Louder bands count more; the windows of the knots compared end within the block.
 
         Args:
             sound: `(rows * candidates, channels, samples)`, each with what came before it.
-            window: `(rows, channels, samples)` of `windows`.
+            levels: `(rows, count, features)` of what is told, measured along one of `windows`.
             candidates: of each row, one after the other.
+            knots: in a block.
         """
-        rows = np.arange(len(window)) * candidates
+        rows = np.arange(len(levels)) * candidates
         if candidates == 1:
             return rows
-        end = window.shape[-1] - self.bands.reach
-        size = end - self.bands.reach + 2 * self.bands.half - self.bands.hop
+        size = (knots - 1) * self.bands.hop + 2 * self.bands.half
         ours = self.bands.measured(sound[..., -size:])
-        told = np.repeat(self.bands.measured(window[..., end - size : end]), candidates, axis=0)
+        told = np.repeat(levels[:, CALM - 1 :][:, :knots], candidates, axis=0)
         top = told.max(axis=(1, 2), keepdims=True)
         weight = np.maximum(told - (top - HEARD_DB / SPAN_DB), 0.0)
         apart = np.mean(weight * np.square(ours - told), axis=(1, 2))

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen.checkpoint import part_of
-from wavegen.config import TrainSettings
 from wavegen.dataset import Dataset
 from wavegen.errors import CheckpointError, shown
+from wavegen.train_settings import TrainSettings
 
 
 class Parts(NamedTuple):

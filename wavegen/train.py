@@ -24,6 +24,7 @@ from wavegen.errors import DivergedError, OutputError
 from wavegen.feed import Feed, Prefetch, feed
 from wavegen.models import FAMILIES, save
 from wavegen.plan import Clock, Meter, Plan, Stopped
+from wavegen.train_settings import TrainSettings
 
 SAVE_SECONDS = 60.0  # at most this much training is lost to a kill -9
 UNTRAINED = "not trained yet: this is what it starts from"
@@ -32,9 +33,7 @@ ROLLBACKS = 3
 START_SECONDS = 1200.0  # of recordings that a model looks at before it begins, at most
 
 
-def fit(
-    run: Run, dataset: Dataset, model_config: Any, settings: config.TrainSettings, plan: Plan
-) -> str:
+def fit(run: Run, dataset: Dataset, model_config: Any, settings: TrainSettings, plan: Plan) -> str:
     """Trains, or continues, the run's model; the caller holds the run's lock.
 
     Args:

@@ -6,9 +6,10 @@ import argparse
 import dataclasses
 from typing import Any
 
-from wavegen.config import CONFIGS, TrainSettings
+from wavegen.config import CONFIGS
 from wavegen.errors import UsageError
 from wavegen.fields import nearest
+from wavegen.train_settings import TrainSettings
 
 
 def add_fields(command: argparse.ArgumentParser) -> None:

@@ -16,6 +16,9 @@ FLOOR = -17.0  # nats: a level further out than this costs no more, so that no c
 UNIFORM = 1e-7  # share of a uniform distribution in every mixture, for the same reason
 LEAST_SCALE = 1e-6  # of a logistic, linear amplitude: a thirtieth of a 16-bit step
 LEVELS = 65536  # of 16 bits
+# Spread of a mixture's components before the first step (`mixture_bias`): what is missing in a
+# sound that follows its bands is drawn as noise, what is too much is damped, so it begins narrow.
+WIDE, NARROW = 1.2, 0.5
 STEP = 2.0 / LEVELS  # from level to level
 
 
@@ -80,14 +83,11 @@ def mixture(out: Any, mean: Any, scale: Any) -> tuple[Any, Any, Any]:
     return ops.log_softmax(weight), mean + scale * shift, ops.maximum(scales, LEAST_SCALE)
 
 
-def shares(components: int, shift: float) -> np.ndarray:
-    """Returns float32 `(3 * components,)`, by which the network's outputs are multiplied.
-
-    Args:
-        components: of the mixture.
-        shift: what is left of how far their means leave the predictor's.
-    """
-    return np.repeat([1.0, shift, 1.0], components).astype("float32")
+def shifted(out: Any, config: Any) -> Any:
+    """Returns the network's outputs, of a mixture's shifts only `config.mixture_shift` as much."""
+    if config.head == "softmax" or config.mixture_shift == 1.0:
+        return out
+    return out * np.repeat([1.0, config.mixture_shift, 1.0], config.mixtures).astype("float32")
 
 
 def mixture_in_units(out: Any, mean: Any, scale: Any) -> Any:
@@ -107,6 +107,11 @@ def mixture_bias(components: int, spread: float) -> np.ndarray:
     wider = np.linspace(-spread, spread, components) if components > 1 else np.zeros(1)
     shift = 0.3 * np.cos(2.4 * np.arange(components)) * np.exp(wider)
     return np.concatenate([np.zeros(components), shift, wider]).astype("float32")
+
+
+def first_bias(config: Any) -> np.ndarray:
+    """Returns the `mixture_bias` that a WaveNet begins with."""
+    return mixture_bias(config.mixtures, NARROW if config.condition_bands else WIDE)
 
 
 def mixture_log_prob(parts: tuple[Any, Any, Any], levels: Any) -> Any:

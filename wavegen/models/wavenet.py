@@ -23,10 +23,6 @@ from wavegen.models import heads
 from wavegen.models.blocks import GatedBlock, held, in_lines
 from wavegen.models.predictor import AdaptivePredictor, companded
 
-# Spread of a mixture's components before the first step (`heads.mixture_bias`): what is missing in
-# a sound that follows its bands is drawn as noise, what is too much is damped, so it begins narrow.
-WIDE, NARROW = 1.2, 0.5
-
 
 class WaveNet(keras.Model):
     """The family `wavenet`; a frame is one sample, int32 levels `(batch, time, channels)`.
@@ -79,9 +75,6 @@ class WaveNet(keras.Model):
             keras.layers.Dense(config.outputs, kernel_initializer=first, name=f"output_{c}")
             for c in range(channels)
         ]
-        self._shares = None
-        if config.mixture_shift < 1.0 and not self.softmax:
-            self._shares = heads.shares(config.mixtures, config.mixture_shift)
         self.predictor = None
         if config.predictor_order:
             self.predictor = AdaptivePredictor(
@@ -96,8 +89,7 @@ class WaveNet(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight; the shapes all follow from the configuration."""
-        config = self.config
-        channels, post = config.channels, config.post_channels
+        config, channels, post = self.config, self.config.channels, self.config.post_channels
         for embedding in self.embeddings:
             embedding.build((1, 1))
         known = (6 if config.condition_bands else 5) if self.predictor else 1
@@ -109,13 +101,12 @@ class WaveNet(keras.Model):
             self.conditions[1].build((1, 1, config.condition_units))
         self.skip.build((1, 1, len(self.blocks) * config.gate_channels))
         self.post.build((1, 1, config.skip_channels))
-        spread = NARROW if config.condition_bands else WIDE
         if self.given_left:
             self.given_left.build((1, 1) if self.softmax else (1, 1, 2))
         for output in self.outputs_:
             output.build((1, 1, post))
             if not self.softmax:
-                output.bias.assign(heads.mixture_bias(config.mixtures, spread))
+                output.bias.assign(heads.first_bias(config))
         if self.predictor:
             self.predictor.build((1, 1, channels))
         self.built = True
@@ -213,7 +204,7 @@ class WaveNet(keras.Model):
             if self.predictor:  # what surprised on the left surprises on the right
                 mean = mean + self.predictor.coupling * surprise
         out = self.outputs_[channel](ops.relu(hidden))
-        return out if self._shares is None else out * self._shares, mean, scale
+        return heads.shifted(out, self.config), mean, scale
 
     def channel_logits(self, y: Any, channel: int, left: Any = None) -> Any:
         """Returns softmax logits `(batch, time, levels)` of one channel; see `last_layer`."""
