@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wavegen import engines
-from wavegen.bands import FILTER, MIDDLE_DB, SPAN_DB, TAPS, Bands, bands_of
+from wavegen.bands import FILTER, FLOOR_DB, MIDDLE_DB, SPAN_DB, TAPS, Bands, bands_of
 from wavegen.codec import codec_of
 from wavegen.streaming import parameters, pure
 
@@ -43,7 +43,7 @@ def test_silence_is_the_floor_and_channels_are_apart():
     sound = np.stack([tone(500)[0], np.zeros(4000)]).astype("float32")
     knots = levels_along(bands, sound)
     assert knots.shape == (-(-3999 // 32) + 1, 14)
-    assert np.allclose(knots[:, 7:13], (-100 - MIDDLE_DB) / SPAN_DB)
+    assert np.allclose(knots[:, 7:13], (FLOOR_DB - MIDDLE_DB) / SPAN_DB)
     assert knots[20, :6].max() > 1
 
 
@@ -66,6 +66,30 @@ def test_noise_is_calm_and_what_begins_still_steps():
     assert abs(middle - 20.0) < 1.0
     rise = np.ptp(loud[np.abs(step) <= bands.half + 128])  # within one window
     assert rise > 18.0
+
+
+def test_a_soft_stroke_still_steps():
+    """All bands rise by 4 dB, less than noise differs from itself: neighbours must not blur it."""
+    bands, rises = Bands(16000, 1, 48, 128), []
+    for number in range(4):
+        noise = np.random.default_rng(number).standard_normal((1, 32000)).astype("float32")
+        noise[:, 16000:] *= 10 ** (4 / 20)
+        loud = bands.levels(noise)[:, :-1].mean(axis=1) * SPAN_DB
+        knot = (16000 - bands.reach) / 128
+        rises.append(loud[round(knot + 1)] - loud[round(knot - 1)])
+    assert np.mean(rises) > 2.9  # 2.1 where only `ALIKE_DB` tells knots apart
+
+
+def test_what_is_soft_above_soft_music_is_told():
+    """A fading chord at -45 dB has its highs below -100 dB a band, and 16 bits still hold them."""
+    sounds = [
+        np.random.default_rng(5).standard_normal((1, 16000)) * 10 ** (-g / 20) for g in (0, 6)
+    ]
+    told = [
+        Bands(16000, 1, 48, 128).levels(sound.astype("float32") * 10 ** (-86 / 20)) * SPAN_DB
+        for sound in sounds
+    ]
+    assert np.allclose((told[0] - told[1])[:, :-1].mean(), 6.0, atol=0.5)
 
 
 @settings(max_examples=30, deadline=None)

@@ -18,7 +18,7 @@ from scipy import fft, sparse
 
 from wavegen import mel
 
-FLOOR_DB = -100.0  # of a band's power; what is softer is silence
+FLOOR_DB = -120.0  # of a band's power: softer is silence; 16 bits leave noise of -122 .. -114
 MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
 TAPS = 32  # of a filter
 PARTS = 4  # filters in a hop
@@ -27,7 +27,8 @@ EULER = 0.5772  # by so much the logarithm of one line of noise falls short, on 
 RIDGE = 1e-7  # of a spectrum's power, white noise added to it: filters stay tame
 WINDOWED = 2**20  # samples worked on at a time
 CALM = 4  # knots before and after one that calm it
-ALIKE_DB = 5.0  # root mean square difference of loud bands that makes a neighbour count 0.6 less
+ALIKE_DB = 5.0  # root mean square difference of loud bands by which a neighbour counts 0.6 as much
+STEP_DB = 1.5  # and their mean difference: a soft stroke lifts all of them by little
 LOUD_DB = 50.0  # bands that are softer than a knot's loudest by more have no say in it
 CALMING = np.hanning(2 * CALM + 3)[1:-1].astype("float32")  # how much each neighbour counts
 
@@ -78,7 +79,10 @@ class Bands:
         return self.calmed(self.measured(signal))
 
     def calmed(self, levels: np.ndarray) -> np.ndarray:
-        """Returns `(..., count, features)`, calm, of `count + 2 * CALM` measured levels."""
+        """Returns `(..., count, features)`, calm, of `count + 2 * CALM` measured levels.
+
+        A bilateral filter (Tomasi and Manduchi 1998, ICCV): the mean of what is near and alike.
+        """
         count = levels.shape[-2] - 2 * CALM
         middle = levels[..., CALM : CALM + count, :]
         bands = middle.reshape(*middle.shape[:-1], self.channels, -1)[..., :-1]
@@ -88,8 +92,10 @@ class Bands:
         for start in range(2 * CALM + 1):
             near = levels[..., start : start + count, :]
             apart = near.reshape(*near.shape[:-1], self.channels, -1)[..., :-1] - bands
-            square = np.sum(np.square(apart * SPAN_DB) * loud, axis=(-2, -1)) / most
-            weight = np.exp(-square / (2 * ALIKE_DB**2)) * CALMING[start]
+            apart *= loud * SPAN_DB
+            unlike = np.sum(np.square(apart), axis=(-2, -1)) / most / ALIKE_DB**2
+            unlike += np.square(np.sum(apart, axis=(-2, -1)) / most / STEP_DB)
+            weight = np.exp(-unlike / 2) * CALMING[start]
             found += weight[..., None] * near
             total += weight[..., None]
         return found / total
