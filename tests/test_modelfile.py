@@ -19,7 +19,7 @@ from wavegen import modelfile
 from wavegen.config import CONFIGS, SpectralLSTMConfig, WaveNetConfig, build
 from wavegen.errors import CheckpointError, OutputError
 from wavegen.header import MAX_HEADER
-from wavegen.modelfile import read_model, read_state, save_model, save_state
+from wavegen.modelfile import halved, read_model, read_state, save_model, save_state
 
 CONFIG = build(WaveNetConfig, {"levels": 64, "cycles": 2})
 DTYPES = ["<f8", ">f4", "<f4", "<f2", "<i8", "<i4", ">i2", "i1", "<u8", "<u4", "<u2", "u1", "?"]
@@ -104,6 +104,24 @@ def test_config_and_facts_survive(tmp_path, family):
     found = read_model(tmp_path / "m")
     assert (found.family, found.config) == (family, config)
     assert found.extra == {"name": "Für Elise \udcff", "best": None, "n": 3, "is": True}
+
+
+def test_weights_of_half_precision_are_read_as_float32(tmp_path):
+    rng = np.random.default_rng(1)
+    tensors = {
+        "weights/out/kernel": rng.standard_normal((64, 64)).astype("float32"),
+        "weights/out/bias": rng.standard_normal(64).astype("float32"),
+        "baselines/taps": rng.standard_normal((2, 8)).astype("float32"),
+    }
+    save_model(tmp_path / "m", "wavenet", CONFIG, tensors)
+    save_model(tmp_path / "half", "wavenet", CONFIG, halved(tensors))
+    whole, half = read_model(tmp_path / "m"), read_model(tmp_path / "half")
+    assert whole.path.stat().st_size - half.path.stat().st_size > 64 * 64 * 2 - 64
+    assert whole.sha256 != half.sha256
+    for name, array in half.tensors.items():
+        assert array.dtype == np.float32
+        assert np.array_equal(array, tensors[name]) == (name != "weights/out/kernel")
+    assert np.allclose(half.tensors["weights/out/kernel"], tensors["weights/out/kernel"], 2**-11)
 
 
 def test_checksum_tells_models_apart_and_equal_ones_not(tmp_path):
