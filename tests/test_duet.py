@@ -154,8 +154,11 @@ def test_a_duet_is_what_its_halves_do(files):
     renderer = Instrument(part_of_duet(file, "renderer"), "numba", "float32")
     ahead = renderer.ahead / 8000
     told = composer.generate(seed, 0.4 + ahead, rng_seed=9)
-    wanted = played(renderer, [told], seed, rng_seed=9, first_frame=OWN_CHANCE)[..., :3200]
+    own = dict(rng_seed=9, first_frame=OWN_CHANCE)
+    wanted = played(renderer, [told], seed, **own)[..., :3200]
     assert np.array_equal(duet.generate(seed, 0.4, rng_seed=9), wanted)
+    wanted = played(renderer, [told], seed, candidates=1, **own)[..., :3200]
+    assert np.array_equal(duet.generate(seed, 0.4, rng_seed=9, candidates=1), wanted)
 
 
 @pytest.mark.parametrize("wrong", ["rate", "bands", "head", "part", "type"])

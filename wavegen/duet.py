@@ -85,6 +85,7 @@ class Duet:
         block_seconds: float = BLOCK_SECONDS,
         noisiness: Any = None,
         guard: bool = True,
+        candidates: int | None = None,
         **options: Any,
     ) -> Iterator[np.ndarray]:
         """Yields blocks `(count, channels, samples)` of continuations, `seconds` long in all.
@@ -100,6 +101,8 @@ class Duet:
                 how widely the renderer draws.
             guard: whether to choose and mend what the composer does, and to choose what the
                 renderer makes of it.
+            candidates: ways to go on of which the composer has its choice; with 1 the renderer
+                has none either.
             **options: of `Sampler.stream`.
         """
         if noisiness is None:
@@ -114,6 +117,7 @@ class Duet:
             first_variation=first_variation,
             noisiness=noisiness,
             guard=guard,
+            candidates=candidates,
             **options,
         )
         played = self.renderer.play(
@@ -123,7 +127,7 @@ class Duet:
             first_variation=first_variation,
             first_frame=OWN_CHANCE,
             temperature=np.clip(0.92 + 0.2 * np.asarray(noisiness), 0.8, 1.3),
-            candidates=None if guard else 1,
+            candidates=None if guard and candidates != 1 else 1,
         )
         size = max(1, round(block_seconds * self.config.sample_rate))
         ready = np.zeros((count, self.config.channels, 0), np.float32)
