@@ -106,3 +106,14 @@ def test_sustain_is_how_long_a_predictor_listens_and_an_lstm_has_none():
     assert lstm.sustained(1.0) is lstm
     with pytest.raises(UsageError, match="--sustain"):
         lstm.sustained(4.0)
+
+
+def test_a_window_is_of_whole_hops_of_what_conditions():
+    asked = {"condition_bands": 8, "condition_hop": 176}
+    with pytest.raises(
+        UsageError, match="window=2048 must be a multiple of condition_hop=176; 2112"
+    ):
+        from_preset("wavenet", "small", asked)
+    _, settings = from_preset("wavenet", "small", asked | {"window": 2112})
+    assert settings.window == 2112
+    from_preset("wavenet", "small", {"condition_hop": 176})  # nothing is given

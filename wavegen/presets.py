@@ -9,7 +9,7 @@ from wavegen.config import CONFIGS, build
 from wavegen.duet_config import PARTS, build_duet
 from wavegen.errors import UsageError
 from wavegen.fields import nearest
-from wavegen.train_settings import TrainSettings
+from wavegen.train_settings import TrainSettings, together
 
 # family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
 # first minute, `small` for a laptop CPU, `base` for a GPU; `fullband` is the whole audible range,
@@ -126,7 +126,7 @@ def from_preset(family: str, preset: str, overrides: dict[str, Any]) -> tuple[An
             raise UsageError(f"{name!r} is not a setting of {family} or of training{hint}")
     model = model | {name: value for name, value in overrides.items() if name in own}
     training = training | {name: value for name, value in overrides.items() if name in other}
-    return build(CONFIGS[family], model), build(TrainSettings, training)
+    return together(build(CONFIGS[family], model), build(TrainSettings, training))
 
 
 def elsewhere(name: str) -> str:

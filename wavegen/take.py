@@ -65,7 +65,7 @@ class Place(NamedTuple):
     def mapped(self, function: Callable, *others: Place) -> Place:
         """Returns a place of what the function makes of the arrays of this and other places."""
         nests = [tuple(place)[:-1] for place in (self, *others)]
-        return Place(*map_nest(function, *nests), self.position)
+        return Place._make((*map_nest(function, *nests), self.position))
 
 
 class Take:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from wavegen.errors import UsageError
 from wavegen.fields import bounded
 
 
@@ -26,3 +28,18 @@ class TrainSettings:
     dropout: float = bounded(0.25, 0.0, 0.9, "share of the LSTM's numbers left out (head codes)")
     slips: float = bounded(0.1, 0.0, 0.9, "share of codes heard wrong in training (head codes)")
     rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
+
+
+def together(model_config: Any, settings: TrainSettings) -> tuple[Any, TrainSettings]:
+    """Returns both, which fit.
+
+    Raises:
+        UsageError: a window is not of whole hops of the bands that a WaveNet is given.
+    """
+    hop = getattr(model_config, "condition_hop", 1)
+    if getattr(model_config, "condition_bands", 0) and settings.window % hop:
+        raise UsageError(
+            f"window={settings.window} must be a multiple of condition_hop={hop}; "
+            f"{max(1, round(settings.window / hop)) * hop} is"
+        )
+    return model_config, settings

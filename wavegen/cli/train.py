@@ -24,7 +24,7 @@ from wavegen.cli.signals import Signals
 from wavegen.cli.training import Show
 from wavegen.draft import check_folder
 from wavegen.errors import shown
-from wavegen.train_settings import TrainSettings
+from wavegen.train_settings import TrainSettings, together
 
 DEFAULT_SECONDS = 20 * 60.0
 
@@ -135,7 +135,9 @@ def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any,
     presets.from_preset(family, "small", given)
     own = {**known, **{k: v for k, v in given.items() if k in known}}
     training = {**settings_known, **{k: v for k, v in given.items() if k in settings_known}}
-    return config.build(config.CONFIGS[family], own), config.build(TrainSettings, training)
+    return together(
+        config.build(config.CONFIGS[family], own), config.build(TrainSettings, training)
+    )
 
 
 def move_aside(folder: Path, console: Console) -> None:
