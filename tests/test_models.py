@@ -119,10 +119,10 @@ def test_predictor_follows_the_recursion():
     layer.bounds.assign([0.5, 1e-3, 0.2])
     x = lfilter([0.1], [1, -1.7, 0.8], np.random.default_rng(3).standard_normal(200))
     x = x.astype("float32")
-    mean, scale, surprise, size, _ = layer.step(
+    mean, scale, coupling, surprise, size, _ = layer.step(
         ops.convert_to_tensor(x[None, :, None]), layer.initial_state(1)
     )
-    assert size == 1.0
+    assert size == 1.0 and not np.asarray(coupling).any()
     mean, scale, surprise = (np.asarray(array)[0, :, 0] for array in (mean, scale, surprise))
     fixed = lfilter(taps, [1.0], x)  # [t] is of sample t + 1
     left = x - np.concatenate([[0], fixed[:-1]])
@@ -146,8 +146,8 @@ def test_what_the_network_hears_stays_in_its_range():
     for size in (0.0, 1e-4, 0.1, 1.0):
         x = (size * np.random.default_rng(1).uniform(-1, 1, (1, 100, 2))).astype("float32")
         x[0, 50] = 1.0  # a click
-        *told, _ = layer.step(ops.convert_to_tensor(x), layer.initial_state(1))
-        found = np.asarray(layer.features(ops.convert_to_tensor(x), *told))
+        mean, scale, _, *told, _ = layer.step(ops.convert_to_tensor(x), layer.initial_state(1))
+        found = np.asarray(layer.features(ops.convert_to_tensor(x), mean, scale, *told))
         assert found.shape == (1, 100, 10) and np.isfinite(found).all()
         assert np.abs(found).max() < 8
 
@@ -206,16 +206,31 @@ def test_right_channel_depends_on_the_left_sample_of_its_instant(variant):
 def test_what_surprises_on_the_left_is_expected_on_the_right(variant):
     """The coupling moves the right mean by a share of the left sample's surprise."""
     model = make_model(variant[0], **variant[1])
-    model.predictor.coupling.assign(0.5)
     frames = make_frames(model)
     y, _ = model.step(frames, model.initial_state(2))
-    before, share = np.asarray(y)[..., -4:-2], np.asarray(model.predictor.coupling)
+    means, scales, share = np.split(np.asarray(y)[..., -5:], [2, 4], axis=-1)
     for c in (0, 1):
         _, mean, scale = model.last_layer(y, c, frames[..., 0])
-        left = np.asarray(model.amplitude(frames[..., 0])) - before[..., 0]
-        wanted = before[..., c] + (share * left if c else 0)
+        left = np.asarray(model.amplitude(frames[..., 0])) - means[..., 0]
+        wanted = means[..., c] + (share[..., 0] * left if c else 0)
         np.testing.assert_allclose(np.asarray(mean)[..., 0], wanted, atol=1e-6)
-        np.testing.assert_array_equal(np.asarray(scale)[..., 0], np.asarray(y)[..., c - 2])
+        np.testing.assert_array_equal(np.asarray(scale)[..., 0], scales[..., c])
+
+
+@by_default
+@pytest.mark.parametrize("apart_db", [-40.0, -20.0, 0.0])
+def test_before_its_first_step_a_stereo_wavenet_knows_how_wide_the_image_is(apart_db):
+    """Right is half of left, and noise of its own: so much of it is left open, and no more."""
+    model = make_model("wavenet", channels=2, predictor_order=16)
+    rng = np.random.default_rng(3)
+    left, own = rng.standard_normal((2, 1, 4000)) * 1000
+    right = 0.5 * left + 10 ** (apart_db / 20) * 0.5 * own
+    levels = np.stack([left, right], axis=-1).round().astype("int32") + 32768
+    y, _ = model.step(levels, model.initial_state(1))
+    means, scales, coupling = np.split(np.asarray(y)[0, 1000:, -5:], [2, 4], axis=-1)
+    assert abs(np.median(coupling) - 0.5) < 0.06
+    ratio_db = 20 * np.log10(np.median(scales[:, 1]) / np.median(scales[:, 0]))
+    assert abs(ratio_db - (apart_db - 6.02)) < 1.5
 
 
 @by_default

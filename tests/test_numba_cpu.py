@@ -596,7 +596,6 @@ def test_packed_predictor():
     named, _, shape, found = packed_model()
     assert np.array_equal(found.whitening, named["predictor/whitening"][::-1])
     assert np.array_equal(found.limits[:3], named["predictor/bounds"])
-    assert found.limits[3] == named["predictor/coupling"]
     memory = 0.01 * 8000
     assert found.window.shape == (3 * 7,) and found.fading.shape == (3 * shape.lags,)
     window = hop_window(7, memory).astype("f4")
@@ -627,7 +626,7 @@ def random_state(config, batch, seed=0):
     order, hop, channels = config.predictor_order, config.predictor_hop, config.channels
     if not order:
         return blocks, ()
-    moment = [some(batch, time, channels) for time in (WHITENING, 1, 1)]
+    moment = [some(batch, time, channels) for time in (WHITENING, 1, 4 if channels > 1 else 1)]
     following = some(batch, order + hop, channels), some(batch, channels, 3, order + 1)
     phases = rng.integers(0, hop, (batch, 1)).astype(np.int32)
     return blocks, (*moment, (*following, some(batch, channels, order), phases))

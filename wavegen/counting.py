@@ -20,13 +20,12 @@ def parameters(model_config: Config | DuetConfig) -> int:
         given = (c.levels if softmax else 3) * c.post_channels if c.channels > 1 else 0
         post = (c.skip_channels + 1) * c.post_channels * c.channels
         inputs = (known * c.channels + 1) * r + (c.levels * r * c.channels if softmax else 0)
-        coupling = 1 if c.predictor_order else 0
         skip = (layers * g + 1) * c.skip_channels
         conditions = 0
         if c.condition_bands:
             conditions = (c.channels * (c.condition_bands + 1) + 1) * c.condition_units
             conditions += (c.condition_units + 1) * layers * 2 * g
-        return layers * block + skip + post + heads + given + inputs + coupling + conditions
+        return layers * block + skip + post + heads + given + inputs + conditions
     coefficients = c.channels * c.n_fft // 2
     lstm = c.layers * 4 * c.units * (2 * c.units + 1)
     if c.head == "codes":

@@ -2,7 +2,9 @@
 
 A fixed filter fitted on the recordings whitens the sound, a second one, fitted anew every few
 milliseconds to what was just heard, predicts what is left (`linear_prediction`). The error is
-taken to be logistic, with a scale proportional to a running mean of recent errors.
+taken to be logistic, with a scale proportional to a running mean of recent errors. How much of the
+error on the left comes again on the right follows the sound, too: so the right channel is expected
+given the left, and the image of a nearly monophonic recording stays as narrow as it is.
 
 Of a conditioned model the first filter, and the size of what it leaves, are those of the spectrum
 that is given (`bands`). In music what such a filter leaves has that size at nearly every instant.
@@ -18,7 +20,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from wavegen.models.linear_prediction import Following
+from wavegen.models.linear_prediction import HUSH, Following
 from wavegen.streaming import one_pole
 
 WHITENING = 32  # taps of the fixed filter
@@ -26,7 +28,9 @@ POLE = 0.97  # of the running mean of errors: a memory of about 33 samples
 SOFTEST = 1e-5  # scale that a conditioned network hears as -1
 GIVEN_BOUNDS = (0.6, 0.33, 0.5)  # as `bounds`, in units of the given innovation
 SMALLEST = 1e-3  # scale, in sizes of what the filter leaves, that the network hears as -1
-POWER_POLE = 0.995  # of the running power of what it leaves, relative to its size
+POWER_POLE = 0.995  # of the running power of what it leaves, relative to its size; of the coupling
+UNSURE = 0.01  # of the right channel's mean square error, added to the left's: coupling is bounded
+APART = 0.01  # least share of the right channel's error that is taken not to come from the left
 MOST, LEAST = 1.1, 0.4  # of that power: music is mostly between
 NOISE = 0.3  # squared scale of a logistic distribution of variance 1
 
@@ -58,14 +62,13 @@ class AdaptivePredictor(keras.layers.Layer):
         self.following = Following(order, hop, memory)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights; only the coupling of the channels is trained by gradient."""
+        """Makes the weights, none of which is trained by gradient."""
         fixed = {"trainable": False, "initializer": "zeros"}
         if not self.conditioned:
             self.whitening = self.add_weight(shape=(WHITENING,), name="whitening", **fixed)
         # ratio of scale to mean error, least scale, greatest scale
         self.bounds = self.add_weight(shape=(3,), name="bounds", **fixed)
         self.bounds.assign(GIVEN_BOUNDS if self.conditioned else [0.6, 1e-4, 1.0])
-        self.coupling = self.add_weight(shape=(), initializer="zeros", name="coupling")
 
     def start_from(self, baselines: Any) -> None:
         """Takes coefficients and scale constants from fitted `baselines.SampleBaselines`."""
@@ -79,15 +82,18 @@ class AdaptivePredictor(keras.layers.Layer):
     def initial_state(self, batch_size: int) -> Any:
         """Returns (last samples, their prediction, mean error, what follows), after silence.
 
-        To the mean error of a conditioned predictor belongs the power of what its filter leaves.
+        To the mean error of a conditioned predictor belongs the power of what its filter leaves; of
+        two channels the mean square error of each, its mean product with the left one's, and the
+        left one's mean square.
         """
         one = ops.zeros((batch_size, 1, self.channels))
-        error = ops.zeros((batch_size, 1 + self.conditioned, self.channels))
+        rows = 1 + self.conditioned + 3 * (self.channels > 1)
+        error = ops.zeros((batch_size, rows, self.channels))
         past = ops.zeros((batch_size, WHITENING, self.channels))
         return past, one, error, self.following.initial_state(batch_size, self.channels)
 
     def step(self, samples: Any, state: Any, given: Any = None) -> tuple[Any, ...]:
-        """Returns mean and scale of each next sample, the surprise of each, sizes, and the state.
+        """Returns what is expected of each next sample, the surprise of each, sizes, and the state.
 
         Args:
             samples: `(batch, time, channels)`, linear amplitude.
@@ -96,9 +102,10 @@ class AdaptivePredictor(keras.layers.Layer):
                 size and coefficients, newest sample first, for the sample after each.
 
         Returns:
-            mean, scale and surprise `(batch, time, channels)`: the surprise of a sample is by how
-            much it missed its prediction, in linear amplitude; and the size of what the given
-            filter leaves, 1 where none is given.
+            mean, scale, coupling and surprise `(batch, time, channels)`: the right channel's scale
+            is that given the left sample, whose surprise moves the mean by the coupling, 0 on the
+            left; the surprise of a sample is by how much it missed its prediction, in linear
+            amplitude; and the size of what the given filter leaves, 1 where none is given.
         """
         past, predicted, error, following = state
         time = samples.shape[1]
@@ -113,25 +120,35 @@ class AdaptivePredictor(keras.layers.Layer):
             innovation, size = given[..., 0], given[..., 1]
             taps = ops.swapaxes(given[..., 2:], 2, 3)
             here, ahead = (ops.sum(part * taps, axis=2) for part in (frames[:, :-1], frames[:, 1:]))
-        left = (samples - here) / size
-        rest, following = self.following.step(left, following)
+        whitened = (samples - here) / size
+        rest, following = self.following.step(whitened, following)
         last, missing = [], 0.0
         if given is not None:
-            power = one_pole(left * left, error[:, 1:], POWER_POLE)
+            power = one_pole(whitened * whitened, error[:, 1:2], POWER_POLE)
             rest = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
             missing = NOISE * ops.maximum(LEAST - power, 0.0) * size * size
             last.append(power[:, -1:])
         mean = ahead + size * rest
         # The state's prediction belongs to the first sample, mean[t] to sample t + 1.
         surprise = samples - ops.concatenate([predicted, mean[:, :-1]], axis=1)
+        coupling, apart = ops.zeros_like(surprise), 1.0
+        if self.channels > 1:
+            left = surprise[..., :1]
+            squares = surprise * surprise, surprise * left, left * left + 0.0 * surprise
+            before = ops.split(error[:, 1 + self.conditioned :], 3, axis=1)
+            after = [one_pole(x, y, POWER_POLE) for x, y in zip(squares, before, strict=True)]
+            last += [rows[:, -1:] for rows in after]
+            coupling, apart = coupled(*after)
+            told = ops.concatenate([coupled(*before)[0], coupling[:, :-1]], axis=1)
+            surprise = surprise - told * left
         error = one_pole(ops.absolute(surprise), error[:, :1], POLE)
         least, most = self.bounds[1] * innovation, self.bounds[2] * innovation
-        scale = ops.clip(self.bounds[0] * error, least, most)
+        scale = ops.clip(self.bounds[0] * error, least * apart, most * apart)
         if given is not None:
-            scale = ops.sqrt(scale * scale + missing)
+            scale = ops.sqrt(scale * scale + missing * apart * apart)
         error = ops.concatenate([error[:, -1:], *last], axis=1)
         state = heard[:, time:], mean[:, -1:], error, following
-        return mean, scale, surprise, size, state
+        return mean, scale, coupling, surprise, size, state
 
     def features(self, samples: Any, mean: Any, scale: Any, surprise: Any, size: Any) -> Any:
         """Returns `(batch, time, features * channels)` in about [-1, 1]: what the network hears.
@@ -147,6 +164,26 @@ class AdaptivePredictor(keras.layers.Layer):
         if self.conditioned:
             found.append(ops.log(scale / (SMALLEST * size)) / 4.0 - 1.0)
         return ops.concatenate(found, axis=-1)
+
+
+def coupled(square: Any, product: Any, left: Any) -> tuple[Any, Any]:
+    """Returns how much of the left error each channel expects, and what share it does not.
+
+    Args:
+        square: `(batch, time, 2)`, running mean square error of each channel.
+        product: its running mean product with the left channel's.
+        left: the left channel's, in both.
+
+    Returns:
+        0 and 1 on the left; on the right the least squares coefficient and the standard deviation
+        of what it leaves, in that of the whole error.
+    """
+    right = np.array([0.0, 1.0], "float32")
+    hush = np.float32(HUSH**2)
+    coefficient = product / (left + UNSURE * square + hush)
+    alike = product * product / (square * left + hush * hush)
+    share = ops.sqrt(ops.maximum(1.0 - alike, APART**2))
+    return right * coefficient, 1.0 - right * (1.0 - share)
 
 
 def companded(x: Any) -> Any:

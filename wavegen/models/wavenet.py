@@ -28,8 +28,9 @@ class WaveNet(keras.Model):
     """The family `wavenet`; a frame is one sample, int32 levels `(batch, time, channels)`.
 
     `step` returns, per channel, the activations before the last layer and the predictor's mean and
-    scale: `(batch, time, channels * (post_channels + 2))`; 0 and 1 where there is no predictor.
-    From it the head has its distribution, the right channel's given the left sample drawn before.
+    scale, 0 and 1 where there is no predictor, and of two channels their coupling, or 0: `(batch,
+    time, channels * (post_channels + 2) + channels - 1)`. From it the head has its distribution,
+    the right channel's given the left sample drawn before.
     """
 
     family = "wavenet"
@@ -150,12 +151,12 @@ class WaveNet(keras.Model):
         blocks, predictor = state
         *biases, filters = steering or [0.0] * len(self.blocks) + [None]
         samples = self.amplitude(x)  # (batch, time, channels)
-        mean, scale = ops.zeros_like(samples), ops.ones_like(samples)
-        heard = companded(samples)
+        mean = coupling = ops.zeros_like(samples)
+        scale, heard = ops.ones_like(samples), companded(samples)
         if self.predictor:
-            *found, predictor = self.predictor.step(samples, predictor, filters)
-            mean, scale = found[:2]
-            heard = self.predictor.features(samples, *found)
+            found = self.predictor.step(samples, predictor, filters)
+            mean, scale, coupling, surprise, size, predictor = found
+            heard = self.predictor.features(samples, mean, scale, surprise, size)
         h = self.scalars(heard)
         for c, embedding in enumerate(self.embeddings):
             h = h + embedding(x[..., c])
@@ -165,7 +166,7 @@ class WaveNet(keras.Model):
             gates.append(gated)
             following.append(past)
         skip = ops.relu(self.skip(ops.concatenate(gates, axis=-1)))
-        y = ops.concatenate([self.post(skip), mean, scale], axis=-1)
+        y = ops.concatenate([self.post(skip), mean, scale, coupling[..., 1:]], axis=-1)
         return y, (tuple(following), predictor)
 
     def amplitude(self, levels: Any) -> Any:
@@ -201,8 +202,7 @@ class WaveNet(keras.Model):
                 ratios = [y[..., at + channels - 1 : at + channels], scale]
                 heard = [ops.arcsinh(surprise / ratio) / 2.0 for ratio in ratios]
                 hidden = hidden + self.given_left(ops.concatenate(heard, axis=-1))
-            if self.predictor:  # what surprised on the left surprises on the right
-                mean = mean + self.predictor.coupling * surprise
+            mean = mean + y[..., -1:] * surprise  # what surprised on the left does so on the right
         out = self.outputs_[channel](ops.relu(hidden))
         return heads.shifted(out, self.config), mean, scale
 

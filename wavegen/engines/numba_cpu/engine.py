@@ -75,7 +75,7 @@ class NumbaCPU(Sessions):
             return np.zeros((batch, *size), np.float32)
 
         order, channels = config.predictor_order, config.channels
-        errors = 2 if config.condition_bands else 1
+        errors = 1 + bool(config.condition_bands) + 3 * (channels > 1)
         past, one, again = (zeros(time, channels) for time in (WHITENING, 1, errors))
         heard, sums = zeros(order + config.predictor_hop, channels), zeros(channels, 3, order + 1)
         phase = np.zeros((batch, 1), np.int32)

@@ -13,6 +13,7 @@ from wavegen.engines.numba_cpu.hearing import amplitude, given
 from wavegen.engines.numba_cpu.mixture import components, describe, invert, nats_of
 from wavegen.engines.numba_cpu.product import Rows, seldom
 from wavegen.engines.numba_cpu.rounding import encode
+from wavegen.engines.numba_cpu.shapes import EXPECTED
 from wavegen.engines.numba_cpu.softmax import add_predictor, likelihood, pick
 from wavegen.engines.numba_cpu.vector import fma, greater, load, splat, store, width_of
 
@@ -88,10 +89,10 @@ def add_left(lanes, shape, weights, scratch, s, own, left):
             y = load(lanes, scratch.hidden, own + v) + load(lanes, weights.given, left * post + v)
             store(scratch.hidden, own + v, y)
         return
-    at = 2 * s * shape.channels
+    at = EXPECTED * s * shape.channels
     surprise = amplitude(shape, weights, left) - scratch.expected[at]
     a = splat(lanes, np.float32(math.asinh(surprise / scratch.expected[at + 1]) / 2.0))
-    b = splat(lanes, np.float32(math.asinh(surprise / scratch.expected[at + 3]) / 2.0))
+    b = splat(lanes, np.float32(math.asinh(surprise / scratch.expected[at + EXPECTED + 1]) / 2.0))
     for v in range(0, post, width):
         y = load(lanes, scratch.hidden, own + v) + load(lanes, weights.given, 2 * post + v)
         y = fma(a, load(lanes, weights.given, v), y)

@@ -1,8 +1,9 @@
 """What the network hears of a frame: its samples, and what the linear predictor made of them.
 
 A fixed filter whitens the sound, another one follows what is left (`following`). The error is taken
-to be logistic, its scale proportional to a running mean of recent errors. Where something is given
-(`knots`), it gives the first filter and the size of what that leaves.
+to be logistic, its scale proportional to a running mean of recent errors; the right channel's is
+what the left one's error does not tell of it. Where something is given (`knots`), it gives the
+first filter and the size of what that leaves.
 """
 
 # The functions of this module are compiled by Numba, which reads types off the arguments.
@@ -14,8 +15,9 @@ import math
 import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import inlined
+from wavegen.engines.numba_cpu.fading import HUSH
 from wavegen.engines.numba_cpu.following import follow
-from wavegen.engines.numba_cpu.shapes import FILTER, PARTS, WHITENING
+from wavegen.engines.numba_cpu.shapes import EXPECTED, FILTER, MOMENT, PARTS, WHITENING
 from wavegen.engines.numba_cpu.vector import (
     fma,
     greater,
@@ -31,7 +33,9 @@ from wavegen.engines.numba_cpu.vector import (
 
 POLE = 0.97  # of the running mean of the predictor's errors
 SOFTEST = np.float32(1e-5)  # scale that is heard as -1, where something is given
-POWER_POLE = 0.995  # of the power of what a given filter leaves
+POWER_POLE = 0.995  # of the power of what a given filter leaves, and of the channels' coupling
+UNSURE = np.float32(0.01)  # of the right channel's mean square error, added to the left's
+APART = 0.01  # least share of the right channel's error that is taken not to come from the left
 MOST, LEAST = np.float32(1.1), np.float32(0.4)  # of it; more is damped, less filled
 SMALLEST = np.float32(1e-3)  # scale, in sizes, that is heard as -1
 NOISE = np.float32(0.3)  # squared scale of a logistic distribution of variance 1
@@ -64,7 +68,7 @@ def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters, parts):
             expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at)
         else:
             scratch.heard[c] = companded(sample)
-            scratch.expected[2 * own], scratch.expected[2 * own + 1] = 0.0, 1.0
+            scratch.expected[EXPECTED * own], scratch.expected[EXPECTED * own + 1] = 0.0, 1.0
     if shape.order:
         phase = state.phases[s] + 1
         state.phases[s] = phase if phase < shape.hop else 0
@@ -99,7 +103,7 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
 
     Where filters are given, number `at` is in force; both samples are filtered by it.
     """
-    place, base = state.places[shape.layers], own * 2 * WHITENING
+    place, base, at_moment = state.places[shape.layers], own * 2 * WHITENING, own * MOMENT
     taps, first, size, innovation = weights.whitening, 0, np.float32(1.0), np.float32(1.0)
     if shape.every:
         taps, first = filters, at * FILTER
@@ -109,24 +113,28 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     fixed = filtered(lanes, taps, first, state, base + place + 1)
     power, missing = np.float32(0.0), np.float32(0.0)
     if shape.every:
-        power = np.float32(POWER_POLE) * state.moment[3 * own + 2]
+        power = np.float32(POWER_POLE) * state.moment[at_moment + 2]
         power += np.float32(1 - POWER_POLE) * rest * rest
         missing = NOISE * greater(LEAST - power, np.float32(0.0))
     rest = follow(lanes, shape, weights, state, scratch, s, own, rest)
     if power > MOST:
         rest *= np.float32(math.sqrt(MOST / (power + np.float32(1e-6))))
     mean = np.float32(fixed + size * rest)
-    surprise = sample - state.moment[3 * own]
-    error = np.float32(POLE) * state.moment[3 * own + 1]
+    surprise, apart = sample - state.moment[at_moment], np.float32(1.0)
+    if shape.channels > 1:
+        surprise, apart = untold(state, s * shape.channels * MOMENT, at_moment, surprise)
+        scratch.expected[EXPECTED * own + 2] = coupling(state, at_moment)
+    error = np.float32(POLE) * state.moment[at_moment + 1]
     error += np.float32(1 - POLE) * abs(surprise)
-    state.moment[3 * own], state.moment[3 * own + 1] = mean, error
-    state.moment[3 * own + 2] = power
+    state.moment[at_moment], state.moment[at_moment + 1] = mean, error
+    state.moment[at_moment + 2] = power
     least = weights.limits[1]
-    scale = weights.limits[0] * error
-    scale = smaller(greater(scale, least * innovation), weights.limits[2] * innovation)
+    scale, own_size = weights.limits[0] * error, innovation * apart
+    scale = smaller(greater(scale, least * own_size), weights.limits[2] * own_size)
     if shape.every:
-        scale = np.float32(math.sqrt(scale * scale + missing * size * size))
-    scratch.expected[2 * own], scratch.expected[2 * own + 1] = mean, scale
+        lacking = size * apart
+        scale = np.float32(math.sqrt(scale * scale + missing * lacking * lacking))
+    scratch.expected[EXPECTED * own], scratch.expected[EXPECTED * own + 1] = mean, scale
     step = shape.channels  # from feature to feature
     scratch.heard[c] = companded(sample)
     scratch.heard[step + c] = companded(mean)
@@ -135,6 +143,40 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     scratch.heard[4 * step + c] = math.asinh(surprise / scale) / 2.0
     if shape.every:
         scratch.heard[5 * step + c] = math.log(scale / (SMALLEST * size)) / 4.0 - 1.0
+
+
+@inlined
+def coupling(state, at):
+    """Returns by how much of the left error a right channel's is expected to be off."""
+    left = state.moment[at + 5] + UNSURE * state.moment[at + 3] + np.float32(HUSH**2)
+    return state.moment[at + 4] / left
+
+
+@inlined
+def untold(state, first, at, surprise):
+    """Returns what of a channel's surprise the left one's did not tell, and the share to expect.
+
+    Args:
+        state: `State`; how the channels' errors go together is brought up to date.
+        first: where the left channel's moment begins.
+        at: where this channel's does.
+        surprise: of its latest sample.
+    """
+    state.moment[at + 6] = surprise
+    left = state.moment[first + 6]
+    rest = surprise
+    if at > first:
+        rest = surprise - coupling(state, at) * left
+    kept, fresh = np.float32(POWER_POLE), np.float32(1 - POWER_POLE)
+    state.moment[at + 3] = kept * state.moment[at + 3] + fresh * (surprise * surprise)
+    state.moment[at + 4] = kept * state.moment[at + 4] + fresh * (surprise * left)
+    state.moment[at + 5] = kept * state.moment[at + 5] + fresh * (left * left)
+    if at == first:
+        return rest, np.float32(1.0)
+    product, both = state.moment[at + 4], state.moment[at + 3] * state.moment[at + 5]
+    alike = product * product / (both + np.float32(HUSH**4))
+    share = greater(np.float32(1.0) - alike, np.float32(APART**2))
+    return rest, np.float32(math.sqrt(share))
 
 
 @inlined
@@ -149,9 +191,9 @@ def given(shape, weights, scratch, s, c, left):
         c: 0 (mono or left) or 1 (right).
         left: level of the left sample of the same instant.
     """
-    at = 2 * (s * shape.channels + c)
+    at = EXPECTED * (s * shape.channels + c)
     mean, scale = scratch.expected[at], scratch.expected[at + 1]
     if c:  # what surprised on the left surprises on the right
-        surprise = amplitude(shape, weights, left) - scratch.expected[at - 2]
-        mean += weights.limits[3] * surprise
+        surprise = amplitude(shape, weights, left) - scratch.expected[at - EXPECTED]
+        mean += scratch.expected[at + 2] * surprise
     return mean, scale

@@ -34,7 +34,7 @@ class Weights(NamedTuple):
         edges: float32 (bins,), upper edge of each level.
         spans: float32 (bins,), distance between a level's edges.
         whitening: float32 (WHITENING,), oldest sample first.
-        limits: float32, ratio, least and greatest scale, coupling.
+        limits: float32, ratio, least and greatest scale.
         window: float32 (3, hop), what the sums of products give each sample of a hop.
         aging: float32 (4,), of the sums in a hop, see `window_aging`.
         fading: float32 (3, lags), from sums to autocorrelations, see `lag_fading`.

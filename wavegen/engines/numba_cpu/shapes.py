@@ -11,6 +11,7 @@ from wavegen.engines.numba_cpu.tile import CHUNK
 PRECISIONS = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int16}  # of the inputs
 DEFAULTS = {16: "int8", 8: "int8", 4: "bfloat16", 2: "bfloat16", 1: "float32"}  # by lanes
 WHITENING = 32  # taps of the predictor's first filter: whole vectors of any width
+MOMENT, EXPECTED = 7, 3  # numbers of a channel, see `streams`
 PARTS = 4  # of a hop, each with a filter that is given
 FILTER = WHITENING + 2  # numbers of one: coefficients, size of what they leave, innovation
 
@@ -97,7 +98,7 @@ def weight_shapes(config: Any) -> dict[str, tuple[int, ...]]:
             "conditioning/bias": (gates,),
         }
     if config.predictor_order:
-        shapes |= {"predictor/bounds": (3,), "predictor/coupling": ()}
+        shapes["predictor/bounds"] = (3,)
         if not config.condition_bands:
             shapes["predictor/whitening"] = (WHITENING,)
     return shapes

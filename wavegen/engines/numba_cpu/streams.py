@@ -12,7 +12,7 @@ import numpy as np
 
 from wavegen.engines.numba_cpu.packing import aligned, bfloat16, padded
 from wavegen.engines.numba_cpu.rounding import GATE_SCALE
-from wavegen.engines.numba_cpu.shapes import PRECISIONS, WHITENING, Shape
+from wavegen.engines.numba_cpu.shapes import EXPECTED, MOMENT, PRECISIONS, WHITENING, Shape
 
 
 class State(NamedTuple):
@@ -23,8 +23,9 @@ class State(NamedTuple):
         ring_scales: float32, of the rows of the ring (int8 only).
         places: int64 (layers,), where in its ring each block is; then the whitening's place.
         past: float32 [stream][channel][2 * WHITENING], the last samples, twice.
-        moment: float32 [stream][channel][3], the last prediction, the mean error and the power of
-            what a given filter leaves.
+        moment: float32 [stream][channel][MOMENT], the last prediction, the mean error and the power
+            of what a given filter leaves; of two channels the mean square of the error, its mean
+            product with the left one's, the left one's mean square, and the latest error.
         heard: float32 [stream][channel][lags + 2 * hop], whitened samples; of the last hop so many
             as the phase says, and before them `lags + hop`.
         sums: float32 [stream][channel][3][lags], lag 0 last.
@@ -56,7 +57,8 @@ class Scratch(NamedTuple):
         hidden_codes: [stream][post].
         out: float32 [stream][outputs], of the last layer; then what they become.
         heard: float32 (inputs,), of one frame.
-        expected: float32 [stream][channels][2], mean and scale of the next sample.
+        expected: float32 [stream][channels][EXPECTED], mean and scale of the next sample, and by
+            how much the left one's error moves the mean.
         row: float32 (2 * (bins + width),), of one distribution.
         latest: float64 (lags + hop,), samples of a hop and those before them.
         weighed: float64 (3, hop), samples of a hop in the window of each sum.
@@ -106,7 +108,7 @@ def moved_in(shape: Shape, count: int, moment: Any) -> Any:
     """Returns the predictor's part of a model state as the kernel has it."""
     channels, order, lags, hop = shape.channels, shape.order, shape.lags, shape.hop
     past = np.zeros((count, channels, 2, WHITENING if order else 0), np.float32)
-    now = np.zeros((count, channels, 3), np.float32)
+    now = np.zeros((count, channels, MOMENT), np.float32)
     heard = np.zeros((count, channels, lags + 2 * hop), np.float32)
     sums = np.zeros((count, channels, 3, lags), np.float32)
     taps = np.zeros((count, channels, lags), np.float32)
@@ -114,14 +116,18 @@ def moved_in(shape: Shape, count: int, moment: Any) -> Any:
     if order:
         samples, predicted, error, (rest, running, filters, phase) = moment
         past[:] = np.swapaxes(samples, 1, 2)[:, :, None]
-        now[..., 0], now[..., 1] = predicted[:, 0], error[:, 0]
-        now[..., 2] = error[:, -1] if shape.every else 0.0
+        now[..., 0], now[..., remembered(shape)] = predicted[:, 0], np.swapaxes(error, 1, 2)
         sums[..., lags - 1 - order :] = running[..., ::-1]
         taps[..., lags - order :] = filters
         phases[:] = phase[:, 0]
         for own, row, p in zip(heard, np.swapaxes(rest, 1, 2), phases, strict=True):
             own[:, p + lags - order : p + lags + hop] = row
     return [array.ravel() for array in (past, now, heard, sums, taps, phases)]
+
+
+def remembered(shape: Shape) -> list[int]:
+    """Returns which numbers of a channel's moment are of the model's state, after the first."""
+    return [1, *([2] if shape.every else []), *([3, 4, 5] if shape.channels > 1 else [])]
 
 
 def unrolled(shape: Shape, precision: str, own: State, config: Any) -> Any:
@@ -146,8 +152,8 @@ def moved_out(shape: Shape, own: State, count: int) -> Any:
     place = int(own.places[shape.layers])
     twice = own.past.reshape(count, channels, 2 * WHITENING)
     samples = twice[..., place : place + WHITENING]  # (stream, channel, time)
-    now = own.moment.reshape(count, channels, 3)
-    error = np.swapaxes(now[..., 1 : 3 if shape.every else 2], 1, 2)
+    now = own.moment.reshape(count, channels, MOMENT)
+    error = np.swapaxes(now[..., remembered(shape)], 1, 2)
     rows = own.heard.reshape(count, channels, -1)
     ends = own.phases + lags + hop
     rest = np.stack([row[:, end - order - hop : end] for row, end in zip(rows, ends, strict=True)])
@@ -180,7 +186,7 @@ def scratch(shape: Shape, precision: str, count: int) -> Scratch:
         hidden_codes=room(count * shape.post, kind),
         out=room(count * shape.outputs),
         heard=room(shape.inputs),
-        expected=room(count * shape.channels * 2),
+        expected=room(count * shape.channels * EXPECTED),
         row=room(2 * (shape.bins + shape.width)),
         latest=room(shape.lags + shape.hop, np.float64),
         weighed=room(3 * shape.hop, np.float64),
