@@ -169,7 +169,11 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     )
     text = "how long a WaveNet's tones ring: 1 as when it learned (3)"
     add("--sustain", type=sustain, help=text)
-    add("--candidates", type=positive, help="ways to go on that it chooses from (2 .. 8); 1 is no choice")
+    add(
+        "--candidates",
+        type=positive,
+        help="ways to go on, of which one is kept (2 .. 8); 1: no choice",
+    )
     add("--rank", action="store_true", help="list the variations likeliest first")
     text = "end in a page to listen, look and choose (where there are several variations)"
     add("--report", action=argparse.BooleanOptionalAction, default=None, help=text)
