@@ -17,6 +17,7 @@ import numpy as np
 from scipy import fft, sparse
 
 from wavegen import mel
+from wavegen.framing import mean_and_difference
 
 FLOOR_DB = -120.0  # of a band's power: softer is silence; 16 bits leave noise of -122 .. -114
 MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
@@ -44,7 +45,9 @@ class Bands:
         features: levels in a knot: bands and innovation of the first channel, then of the second.
     """
 
-    def __init__(self, sample_rate: int, channels: int, bands: int, hop: int) -> None:
+    def __init__(
+        self, sample_rate: int, channels: int, bands: int, hop: int, turned: bool = False
+    ) -> None:
         """Builds window and triangles.
 
         Args:
@@ -52,7 +55,9 @@ class Bands:
             channels: of the sound.
             bands: a channel; even in mel up to half the sample rate.
             hop: samples from knot to knot; the window is four of them long.
+            turned: whether it is of mean and difference that bands are taken, see `codec.Levels`.
         """
+        self.turned = turned
         self.hop, self.half, self.channels = hop, 2 * hop, channels
         self.reach = self.half + CALM * hop
         self.features = channels * (bands + 1)
@@ -110,6 +115,8 @@ class Bands:
         Returns:
             float32 `(..., count, features)`, about -4 .. 3.
         """
+        if self.turned:
+            signal = mean_and_difference(signal).astype("float32")
         *rows, channels, samples = signal.shape
         size = 2 * self.half
         count = (samples - size) // self.hop + 1
@@ -172,7 +179,8 @@ def bands_of(config: Any) -> Bands | None:
     bands = getattr(config, "condition_bands", 0)
     if not bands:
         return None
-    return Bands(config.sample_rate, config.channels, bands, config.condition_hop)
+    turned = config.channels == 2 and config.stereo == "mid_side"
+    return Bands(config.sample_rate, config.channels, bands, config.condition_hop, turned)
 
 
 def all_pole(correlation: np.ndarray) -> np.ndarray:

@@ -32,6 +32,9 @@ from wavegen.framing import (
     checked_channels,
     checked_frames,
     checked_signal,
+    checked_stereo,
+    left_and_right,
+    mean_and_difference,
 )
 from wavegen.stft import STFT
 
@@ -66,6 +69,8 @@ class Levels:
         edges: float32 (levels - 1,), the thresholds between neighbours, strictly increasing; a
             sample's level is the number of edges not above it. Read-only, as `values` is.
         classes: int32 (levels,), which of some hundreds of classes each level counts to.
+        turned: whether what is coded is not left and right but their mean and left less right: of
+            most music the second is soft, and stays so while it is drawn. It is cut beyond +-1.
         width_bits: float32 (levels,), logarithm of how many 16-bit levels lie in each: what it
             takes to say which of them it was; below 0 where levels are finer than 16 bits.
         frame_samples: samples a frame stands for, 1.
@@ -75,10 +80,13 @@ class Levels:
     frame_samples = 1
     delay_samples = 0
 
-    def __init__(self, channels: int, values: np.ndarray, edges: np.ndarray, classes: Any) -> None:
+    def __init__(
+        self, channels: int, stereo: str, values: np.ndarray, edges: np.ndarray, classes: Any
+    ) -> None:
         """Keeps the tables, read-only."""
         self.levels = len(values)
         self.channels = self.features = checked_channels(channels)
+        self.turned = channels == 2 and checked_stereo(stereo) == "mid_side"
         self.values, self.edges = values.astype(np.float32), edges.astype(np.float32)
         self.classes = np.asarray(classes, np.int32)
         width = np.diff(np.concatenate([[-1.0], self.edges.astype(np.float64), [1.0]]))
@@ -112,6 +120,8 @@ class Levels:
             UsageError: another number of channels.
         """
         signal = checked_signal(signal, self.channels)
+        if self.turned:
+            signal = mean_and_difference(signal)
         return np.swapaxes(self.nearest(signal), -1, -2), state  # (..., samples, channels)
 
     def decode_step(self, frames: np.ndarray, state: tuple) -> tuple[np.ndarray, tuple]:
@@ -133,7 +143,14 @@ class Levels:
         if frames.size and not (frames.min() >= 0 and frames.max() < self.levels):
             outside = frames.min() if frames.min() < 0 else frames.max()
             raise UsageError(f"level {outside} must lie in 0 .. {self.levels - 1}")
-        return self.values[np.swapaxes(frames, -1, -2)], state  # (..., channels, samples)
+        return self.sound(np.swapaxes(frames, -1, -2)), state  # (..., channels, samples)
+
+    def sound(self, levels: np.ndarray) -> np.ndarray:
+        """Returns the samples `(..., channels, samples)` that levels of that shape stand for."""
+        found = self.values[levels]
+        if self.turned:
+            found = np.clip(left_and_right(found), -1.0, 1.0).astype("float32")
+        return found
 
     def encode(self, signal: np.ndarray) -> np.ndarray:
         """Returns the levels of a whole signal: `encode_step` from the initial state."""
@@ -151,12 +168,13 @@ class MuLaw(Levels):
     than above, as two's complement has, and its steps are a touch wider above zero.
     """
 
-    def __init__(self, levels: int = 256, channels: int = 1) -> None:
+    def __init__(self, levels: int = 256, channels: int = 1, stereo: str = "left_right") -> None:
         """Builds the tables.
 
         Args:
             levels: 4 .. 4096; 256 is 8 bits and audibly noisy, 1024 is close to clean.
             channels: channels of the signal, at least 1.
+            stereo: how two channels are turned, "mid_side" or "left_right".
 
         Raises:
             UsageError: a value out of range.
@@ -173,26 +191,34 @@ class MuLaw(Levels):
 
         number = np.arange(levels)
         values, edges = expand(number - below), expand(number[:-1] - below + 0.5)
-        super().__init__(channels, values, edges, number)
+        super().__init__(channels, stereo, values, edges, number)
 
 
 class PCM16(Levels):
     """The 65536 levels of a 16-bit WAV, evenly spaced: -1 is the lowest, +1 just out of reach.
 
-    Its classes are those of `MuLaw(256)`.
+    Its classes are those of `MuLaw(256)`. A 16-bit WAV comes back bit for bit, turned or not.
     """
 
-    def __init__(self, channels: int = 1) -> None:
+    def __init__(self, channels: int = 1, stereo: str = "left_right") -> None:
         """Builds the tables."""
         values = np.arange(-32768, 32768) / 32768.0
         edges = np.arange(-32767.5, 32767) / 32768.0
-        super().__init__(channels, values, edges, MuLaw(256).nearest(values))
+        super().__init__(channels, stereo, values, edges, MuLaw(256).nearest(values))
         self.width_bits = np.zeros(len(values), np.float32)
 
     def nearest(self, signal: np.ndarray) -> np.ndarray:
         """Returns the int32 level of every sample."""
         scaled = np.floor(np.asarray(signal, np.float64) * 32768.0 + 32768.5)
         return np.clip(scaled, 0, 65535).astype(np.int32)
+
+    def sound(self, levels: np.ndarray) -> np.ndarray:
+        """Returns the samples that levels stand for."""
+        found = super().sound(levels)
+        if self.turned:  # a mean was rounded up where the difference is odd
+            odd = np.float32(2.0**-16) * (levels[..., 1:, :] & 1)
+            found = np.maximum(found - odd, np.float32(-1.0))
+        return found
 
 
 Codec = MuLaw | PCM16 | STFT
@@ -202,7 +228,7 @@ def codec_of(config: Config) -> Any:
     """Returns the codec between audio and the frames of such a model."""
     if isinstance(config, WaveNetConfig):
         if config.head == "logistic":
-            return PCM16(config.channels)
-        return MuLaw(config.levels, config.channels)
+            return PCM16(config.channels, config.stereo)
+        return MuLaw(config.levels, config.channels, config.stereo)
     labels = int(config.head == "codes")
     return STFT(config.n_fft, config.hop_length, config.channels, config.stereo, labels)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from wavegen.errors import UsageError
 from wavegen.fields import bounded, checked, nearest
+from wavegen.framing import STEREO
 
 # Share of the shifts that a network learned on music, while it draws under bands: on its own sound,
 # which it never heard, they make tones waver, and what is to begin the bands say. And how much
@@ -35,7 +36,8 @@ class WaveNetConfig:
     tried: ClassVar[dict[str, tuple[float, ...]]] = {}  # by the candidates of a moment, see `take`
     condition_units: ClassVar[int] = 128  # width between the bands of a knot and the gates
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
-    channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (right is drawn given left)")
+    channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (the second is drawn given the first)")
+    stereo: str = bounded("mid_side", 0, 0, "how two channels are turned", STEREO)
     head: str = bounded(
         "logistic",
         0,
@@ -123,9 +125,7 @@ class SpectralLSTMConfig:
     channels: int = bounded(2, 1, 2, "1 mono, 2 stereo")
     n_fft: int = bounded(1024, 16, 65536, "samples in a frame; 1024 are 46 ms at 22.05 kHz")
     hop_length: int = bounded(512, 1, 65536, "samples from frame to frame")
-    stereo: str = bounded(
-        "mid_side", 0, 0, "how two channels are turned", ("mid_side", "left_right")
-    )
+    stereo: str = bounded("mid_side", 0, 0, "how two channels are turned", STEREO)
     layers: int = bounded(2, 1, 16, "LSTM layers")
     units: int = bounded(256, 1, 8192, "width of each LSTM layer")
     head: str = bounded(

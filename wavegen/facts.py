@@ -93,13 +93,19 @@ def check_resumed(facts: dict, name: str) -> None:
 
 
 def _config(facts: dict, name: str) -> Any:
-    """Returns the configuration that facts hold, every field within its bounds."""
+    """Returns the configuration that facts hold, every field within its bounds.
+
+    What files did not say when they were older is added to the facts.
+    """
     family, values = facts.get("family"), facts.get("config")
     if not isinstance(family, str) or family not in (*config.CONFIGS, DUET):
         known = ", ".join([*config.CONFIGS, DUET])
         raise CheckpointError(f"{name}: holds a {str(family)[:60]!r} model; known are {known}")
     if not isinstance(values, dict):
         raise CheckpointError(f"{name}: its configuration is not readable; train it again")
+    wavenet = values.get("renderer") if family == DUET else values
+    if family in ("wavenet", DUET) and isinstance(wavenet, dict):  # once channels were not turned
+        wavenet.setdefault("stereo", "left_right" if wavenet.get("channels") == 2 else "mid_side")
     try:
         if family == DUET:
             return build_duet(values)

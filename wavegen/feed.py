@@ -15,6 +15,7 @@ from wavegen import batches
 from wavegen.bands import FILTER, PARTS, SPAN_DB, bands_of
 from wavegen.codec import codec_of
 from wavegen.dataset import Dataset
+from wavegen.framing import left_and_right
 from wavegen.train_settings import TrainSettings
 
 ROW = 7  # steps that a stream goes on for, at least, before its state is lost
@@ -75,7 +76,8 @@ def feed(dataset: Dataset, config: Any, settings: TrainSettings, step: int) -> F
     frames, _ = codec.encode_step(body, state)
     valid = cut.valid.astype("float32")
     if given is not None:  # as inexact as what it will draw itself: within what it is given
-        inexact = body + slips(given, config.channels, settings, step)
+        noise = slips(given, config.channels, settings, step)
+        inexact = body + (left_and_right(noise) if codec.turned else noise)
         heard = codec.encode_step(inexact, state)[0][:, :-1]
     return Feed(frames, valid, cut.reset, disturbed(config, settings, step), given, heard)
 

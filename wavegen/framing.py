@@ -10,6 +10,7 @@ import numpy as np
 from wavegen.errors import UsageError
 
 Shape = tuple[int, ...]
+STEREO = ("mid_side", "left_right")  # how two channels are turned
 UNKNOWN = -1.0  # label of a frame that nobody has said anything of
 
 
@@ -76,6 +77,21 @@ def mid_side(signal: np.ndarray) -> np.ndarray:
     return turned
 
 
+def mean_and_difference(signal: np.ndarray) -> np.ndarray:
+    """Returns left and right `(..., 2, samples)` as their mean, and left less right.
+
+    Volumes are kept, so densities and likelihoods are those of left and right. Float64.
+    """
+    left, right = (signal[..., c, :].astype(np.float64) for c in (0, 1))
+    return np.stack([(left + right) / 2, left - right], axis=-2)
+
+
+def left_and_right(signal: np.ndarray) -> np.ndarray:
+    """Returns what `mean_and_difference` was given."""
+    mean, half = signal[..., 0, :].astype(np.float64), signal[..., 1, :].astype(np.float64) / 2
+    return np.stack([mean + half, mean - half], axis=-2)
+
+
 def spread(array: np.ndarray, shape: Shape, name: str) -> np.ndarray:
     """Returns a copy of an array in a shape: a state shares no memory with its caller's arrays."""
     try:
@@ -89,6 +105,13 @@ def checked_channels(channels: int) -> int:
     if channels < 1:
         raise UsageError(f"channels={channels} must be at least 1")
     return channels
+
+
+def checked_stereo(stereo: str) -> str:
+    """Returns how two channels are turned, or raises UsageError for no such way."""
+    if stereo not in STEREO:
+        raise UsageError(f"stereo={stereo!r} must be one of {', '.join(STEREO)}")
+    return stereo
 
 
 def checked_signal(signal: np.ndarray, channels: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from wavegen.framing import (
     checked_channels,
     checked_frames,
     checked_signal,
+    checked_stereo,
     labelled,
     mid_side,
     spread,
@@ -29,7 +30,6 @@ from wavegen.framing import (
     unlabelled,
 )
 
-STEREO = ("mid_side", "left_right")
 BLOCK_REALS = 2**18  # features worked on at a time
 KEPT = 16  # phases, at most, whose rotations are kept; half overlap has two
 
@@ -83,9 +83,7 @@ class STFT:
             raise UsageError(f"n_fft={n_fft} must be even and at least 2")
         if not 1 <= hop_length <= n_fft:
             raise UsageError(f"hop_length={hop_length} must lie in 1 .. n_fft={n_fft}")
-        if stereo not in STEREO:
-            raise UsageError(f"stereo={stereo!r} must be one of {', '.join(STEREO)}")
-        self.n_fft, self.hop_length, self.stereo = n_fft, hop_length, stereo
+        self.n_fft, self.hop_length, self.stereo = n_fft, hop_length, checked_stereo(stereo)
         self.channels = checked_channels(channels)
         self._turn = mid_side if channels == 2 and stereo == "mid_side" else np.asarray
         self.labels = labels
