@@ -47,6 +47,18 @@ def test_silence_is_the_floor_and_channels_are_apart():
     assert knots[20, :6].max() > 1
 
 
+def test_bands_of_what_is_turned_tell_the_image():
+    """Of a sound in the middle the difference is silent, wherever its level is."""
+    bands = Bands(8000, 2, 6, 32, turned=True)
+    middle = levels_along(bands, np.repeat(tone(500), 2, axis=0))
+    assert np.allclose(middle[:, 7:13], (FLOOR_DB - MIDDLE_DB) / SPAN_DB)
+    left = levels_along(bands, np.concatenate([tone(500), 0.0 * tone(500)]))
+    louder = (left[20, 7:13] - left[20, :6]) * SPAN_DB  # the mean is half of it
+    assert abs(louder[left[20, :6].argmax()] - 6.02) < 0.05
+    own = levels_along(Bands(8000, 1, 6, 32), tone(500))
+    assert np.allclose(left[:, 7:13], own[:, :6], atol=1e-3)
+
+
 def test_noise_is_calm_and_what_begins_still_steps():
     bands = Bands(16000, 1, 24, 128)
     noise = np.random.default_rng(4).standard_normal((1, 32000)).astype("float32")

@@ -167,6 +167,31 @@ def test_beyond_16_bits_is_clipped(sample):
     assert PCM16().decode(encoded)[0, :2].tolist() == [-1, 32767 / 32768]
 
 
+@untimed
+@given(SEEDS, st.sampled_from([MuLaw, PCM16]), st.floats(-3, 0))
+def test_mean_and_difference_say_what_left_and_right_do(seed, kind, exponent):
+    """What was once levels is the same levels again; 16 bits are the same sound, too."""
+    codec = MuLaw(256, 2, "mid_side") if kind is MuLaw else PCM16(2, "mid_side")
+    sound = np.round(10**exponent * np.clip(noise(seed, 2, 200), -0.49, 0.49) * 32768) / 32768
+    levels = codec.encode(sound)
+    heard = codec.decode(levels)
+    np.testing.assert_array_equal(codec.encode(heard), levels)
+    if kind is PCM16:
+        np.testing.assert_array_equal(heard, sound.astype("float32"))
+    one = codec.decode(codec.encode(np.repeat(sound[:1], 2, axis=0)))
+    np.testing.assert_array_equal(one[0], one[1])  # what is in the middle stays there
+
+
+def test_levels_turned_stay_within_full_scale():
+    for codec in (MuLaw(16, 2, "mid_side"), PCM16(2, "mid_side")):
+        assert codec.turned and not type(codec)(channels=1, stereo="mid_side").turned
+        last = codec.levels - 1
+        heard = codec.decode(np.array([[0, 0], [0, last], [last, 0], [last, last]]))
+        assert np.abs(heard).max() == 1.0
+        apart = codec.decode(codec.encode(np.array([[1.0, -1.0], [-1.0, 1.0]])))
+        np.testing.assert_allclose(apart, [[0.5, -0.5], [-0.5, 0.5]], atol=2e-4)
+
+
 def test_16_bit_levels_count_to_the_classes_of_mu_law():
     """Few and near silence fine ones, so that a histogram of a minute of music is no sieve."""
     codec, coarse = PCM16(), MuLaw(256)

@@ -362,6 +362,22 @@ def test_a_file_without_a_version_is_read(tmp_path):
     assert read_model(tmp_path / "m").config == WaveNetConfig()
 
 
+def test_an_older_file_of_two_channels_is_of_left_and_right(tmp_path):
+    """Before `stereo` was a field nothing was turned; a duet's renderer says likewise."""
+    two = {"channels": 2}
+    parts = {"composer": {"sample_rate": 16000} | two, "renderer": {"condition_bands": 4} | two}
+    for family, values, find in (
+        ("wavenet", two, lambda config: config),
+        ("duet", parts, lambda config: config.renderer),
+    ):
+        facts = {"format": 1, "family": family, "config": values, "extra": {}}
+        text = json.dumps(facts)
+        signed = {"wavegen_model": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        (tmp_path / "m").write_bytes(packed({"__metadata__": signed}))
+        assert find(read_model(tmp_path / "m").config).stereo == "left_right"
+    assert WaveNetConfig(channels=2).stereo == "mid_side"
+
+
 def test_a_state_is_no_model_and_a_model_no_state(path, tmp_path):
     save_state(tmp_path / "state", tensors(), {"step": 1})
     refused(tmp_path / "state", "is a training state; a model was asked for")

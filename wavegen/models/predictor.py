@@ -4,7 +4,7 @@ A fixed filter fitted on the recordings whitens the sound, a second one, fitted 
 milliseconds to what was just heard, predicts what is left (`linear_prediction`). The error is
 taken to be logistic, with a scale proportional to a running mean of recent errors. How much of the
 error on the left comes again on the right follows the sound, too: so the right channel is expected
-given the left. While drawing, the image widens all the same, for each channel has its own filter.
+given the left (of turned channels, see `codec.Levels`, the difference given the mean).
 
 Of a conditioned model the first filter, and the size of what it leaves, are those of the spectrum
 that is given (`bands`). In music what such a filter leaves has that size at nearly every instant.

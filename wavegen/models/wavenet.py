@@ -4,7 +4,8 @@ Gated residual blocks, a skip sum and two 1x1 layers, after van den Oord et al. 
 (arXiv:1609.03499, sections 2.1-2.4), before a mixture of logistics over 16-bit samples or a softmax
 over mu-law levels. By default they start from an adaptive linear predictor, an idea of LPCNet
 (Valin & Skoglund 2019, arXiv:1810.11846), so that an untrained network already knows what linear
-prediction knows.
+prediction knows. Of two channels what is called left is their mean, and right their difference,
+unless the codec leaves them as they are.
 """
 
 from __future__ import annotations

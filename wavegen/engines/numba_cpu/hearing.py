@@ -2,8 +2,9 @@
 
 A fixed filter whitens the sound, another one follows what is left (`following`). The error is taken
 to be logistic, its scale proportional to a running mean of recent errors; the right channel's is
-what the left one's error does not tell of it. Where something is given (`knots`), it gives the
-first filter and the size of what that leaves.
+what the left one's error does not tell of it (left and right are first and second channel, whatever
+these are). Where something is given (`knots`), it gives the first filter and the size of what that
+leaves.
 """
 
 # The functions of this module are compiled by Numba, which reads types off the arguments.
