@@ -4,7 +4,8 @@ Left alone for long, a model that feeds on its own samples gets louder or softer
 held: the temperature gives way a little while the last instant, or the last second and a half, is
 louder than the seed was, and comes back when it is softer. An LSTM, which hears a sound against its
 own level of late, is turned up or down instead, slowly; and one that rests for long is bolder in
-what happens next, for left alone it may never play another note. All this looks at a variation's
+what happens next, for left alone it may never play another note. Of a WaveNet in stereo the image is
+held as wide as the seed's (`holding`). All this looks at a variation's
 own past only, so that stays the same in any batch. What is worth keeping of what was drawn, `guard`
 says.
 """
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavegen import consistent, lasting, moment
+from wavegen import consistent, holding, lasting, moment
 from wavegen.chance import normals, uniforms
 from wavegen.climate import DEAD_SECONDS
 from wavegen.nest import map_nest
@@ -28,7 +29,6 @@ BLOCK_SECONDS = 0.02  # drawn at one temperature
 HOLDS = ((0.15, 6.0, np.inf, 0.02), (1.5, 3.0, 3.0, 0.01))
 REST_DB, BOLDER = 5.0, 0.05  # below the seed's, over the second of these times; for each dB beyond
 BOLDEST = 1.5  # temperature, at most, relative to the one asked for
-DRIFT_SECONDS, DRIFT_DB, TURNED_DB = 4.0, 3.0, 6.0  # level of late; left to the music; turned most
 SILENT_DB = -80.0  # a softer seed has no level to keep to
 AT_ONCE = 4  # blocks drawn in one go where nobody decides between them
 LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
@@ -43,7 +43,9 @@ class Place(NamedTuple):
     session: Any  # of the engine
     decoding: Any  # of the codec
     power: np.ndarray  # (rows, holds), mean square of what was last heard
-    drift: np.ndarray  # (rows,), mean square of late of what was drawn, before it was turned
+    turned: (
+        np.ndarray
+    )  # (rows, 1 or 2), powers of late that `holding` holds, before they were turned
     recent: np.ndarray  # (rows, channels, samples), the sound so far, its end
     lean: np.ndarray  # (rows,), share of a control that the ear has come to (`guard`)
     position: int  # frames drawn since the seed ended
@@ -104,13 +106,18 @@ class Take:
         self.levelled = held and heard.level_db > SILENT_DB  # the level has a say in the choice
         self.held = self.levelled and config.level_is_held  # and leads the temperature
         self.rests = self.levelled and config.rests
+        self.imaged = self.held and sampler.codec.channels == 2
         kept = round(DEAD_SECONDS * self.rate)
         recent = heard.sound[:, -kept:]
         recent = np.pad(recent, [(0, 0), (kept - recent.shape[1], 0)])
         one = (heard.session, map_nest(lambda a: np.asarray(a)[None], heard.decoding))
         square = np.full(1, 10 ** (heard.level_db / 10))
         power = np.repeat(square[:, None], len(HOLDS), axis=1)
-        begin = Place(*one, power, square, recent[None], np.ones(1), heard.position)
+        turned = square[:, None]
+        if self.imaged:
+            turned = holding.powers(heard.sound)[None]
+            self.width_db = float(np.subtract(*holding.decibels(turned[0, ::-1])))
+        begin = Place(*one, power, turned, recent[None], np.ones(1), heard.position)
         self.start = begin.rows(np.zeros(len(rows), int))
 
     def blocks(self, samples: int) -> int:
@@ -165,7 +172,12 @@ class Take:
             nudge: added to the temperature's factor.
             shares: of `draw`.
         """
-        decoding, power, drift, position = place.decoding, place.power, place.drift, place.position
+        decoding, power, turned, position = (
+            place.decoding,
+            place.power,
+            place.turned,
+            place.position,
+        )
         found = []
         variations = [self.rows[row] for row in rows]
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
@@ -177,13 +189,18 @@ class Take:
             frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
             if self.rests:
-                signal, drift = self.brought_back(signal, drift)
+                signal, level = holding.level_held(
+                    signal, turned[:, 0], self.level_db, self.seconds
+                )
+                turned = level[:, None]
+            if self.imaged:
+                signal, turned = holding.image_held(signal, turned, self.width_db, self.seconds)
             found.append(signal)
             for part in np.split(signal, at_once, axis=-1):
                 heard = np.mean(np.square(part, dtype=np.float64), axis=(1, 2))[:, None]
                 power = power + share * (heard - power)
             position += at_once * self.block
-        after = place._replace(decoding=decoding, power=power, drift=drift, position=position)
+        after = place._replace(decoding=decoding, power=power, turned=turned, position=position)
         return np.concatenate(found, axis=-1), after
 
     def chance(
@@ -229,23 +246,6 @@ class Take:
         if np.any(factor != 1.0):
             given["temperature"] = given["temperature"] * factor
         return {k: v if np.ptp(v) else float(v[0]) for k, v in given.items()}
-
-    def brought_back(self, signal: np.ndarray, drift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns a block turned towards the seed's level, and the level of late after it.
-
-        Args:
-            signal: `(rows, channels, samples)`, as drawn.
-            drift: `(rows,)`, mean square of what was drawn of late.
-        """
-        share = -np.expm1(-self.seconds / DRIFT_SECONDS)
-        square = np.mean(np.square(signal, dtype=np.float64), axis=(1, 2))
-        levels = np.stack([drift, drift + share * (square - drift)], axis=-1)
-        beyond = self.excess_db(levels)
-        beyond -= np.clip(beyond, -DRIFT_DB, DRIFT_DB)
-        before, after = np.clip(-beyond, -TURNED_DB, TURNED_DB).T[:, :, None]
-        time = (np.arange(signal.shape[-1]) + 1) / signal.shape[-1]
-        gain = 10 ** ((before + time * (after - before)) / 20)  # (rows, samples)
-        return (signal * gain[:, None]).astype("float32"), levels[:, 1]
 
     def excess_db(self, power: np.ndarray) -> np.ndarray:
         """Returns how much louder than the seed a mean square is, dB."""
