@@ -4,10 +4,9 @@ Left alone for long, a model that feeds on its own samples gets louder or softer
 held: the temperature gives way a little while the last instant, or the last second and a half, is
 louder than the seed was, and comes back when it is softer. An LSTM, which hears a sound against its
 own level of late, is turned up or down instead, slowly; and one that rests for long is bolder in
-what happens next, for left alone it may never play another note. Of a WaveNet in stereo the image is
-held as wide as the seed's (`holding`). All this looks at a variation's
-own past only, so that stays the same in any batch. What is worth keeping of what was drawn, `guard`
-says.
+what happens next, for left alone it may never play another note. Of a WaveNet in stereo the image
+is held as wide as the seed's (`holding`). All this looks at a variation's own past only, so that
+stays the same in any batch. What is worth keeping of what was drawn, `guard` says.
 """
 
 from __future__ import annotations
