@@ -1,7 +1,8 @@
 """Play what one is told: a conditioned WaveNet draws the wave under the bands of another sound.
 
 The sound that tells is heard some hops ahead (`Instrument.ahead`); what is drawn follows it sample
-for sample. Of several ways to go on for some milliseconds the one is kept whose bands are nearest.
+for sample. Of several ways to go on for some milliseconds the one is kept whose bands are nearest,
+and by what its bands lack of late the next ones are told louder.
 What tells may come from a file (`wavegen render`), or from an LSTM that composes (`duet`).
 """
 
@@ -22,6 +23,7 @@ from wavegen.guard import CANDIDATES, LOAD
 from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.064  # drawn in one call of the engine
+MENDED_SECONDS, MENDED_DB = 0.6, 6.0  # in which what bands lack is told beside them; at most
 HEARD_DB = 60.0  # below what is told the loudest, a band does not count any more
 FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the receptive field
 
@@ -119,10 +121,11 @@ class Instrument:
             candidates = int(np.clip(LOAD // load, 1, CANDIDATES))
         hop, reach = self.bands.hop, self.bands.reach
         whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
+        share = np.float32(-np.expm1(-whole / self.config.sample_rate / MENDED_SECONDS))
         shape = self.config.noise_shape
         heard = past if isinstance(past, Listened) else self.listen(past)
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
-        done, session = first_frame, None
+        done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
         for window, samples in windows(told, heard.sound, whole, reach):
             rows = len(window)
             if session is None:
@@ -136,37 +139,37 @@ class Instrument:
                 for row, way in ways  # other chances lie far beyond any take's end
             ]
             levels = self.bands.measured(window)
-            given = self.bands.given(self.bands.calmed(levels))[each]
+            given = self.bands.given(self.bands.calmed(levels) + lacking)[each]
             controls = {"temperature": temperature, "top_p": top_p}
             for name, value in controls.items():
                 controls[name] = value if np.ndim(value) == 0 else np.asarray(value)[each]
             frames = voices.draw(np.stack(noise), given, **controls)
             drawn = self.codec.decode_step(frames, ())[0]
             sound = np.concatenate([before[each], drawn], axis=-1)
-            kept = self.nearest(sound, levels, candidates, whole // hop)
+            knots = whole // hop  # whose windows end within the block
+            ours = self.bands.measured(sound[..., -(knots - 1) * hop - 2 * self.bands.half :])
+            asked = levels[:, CALM - 1 :][:, :knots]
+            kept = self.nearest(ours, asked, candidates)
+            lacking = lacking + share * np.mean(asked - ours[kept], axis=1, keepdims=True)
+            lacking = np.clip(lacking, -MENDED_DB / SPAN_DB, MENDED_DB / SPAN_DB)
             session, before = taken(voices.session(), kept), sound[kept][..., whole:]
             yield drawn[kept][..., :samples]
             done += whole
 
-    def nearest(
-        self, sound: np.ndarray, levels: np.ndarray, candidates: int, knots: int
-    ) -> np.ndarray:
+    def nearest(self, ours: np.ndarray, told: np.ndarray, candidates: int) -> np.ndarray:
         """Returns `(rows,)`: which of all candidates have the bands nearest to what is told.
 
-        Louder bands count more; the windows of the knots compared end within the block.
+        Louder bands count more.
 
         Args:
-            sound: `(rows * candidates, channels, samples)`, each with what came before it.
-            levels: `(rows, count, features)` of what is told, measured along one of `windows`.
+            ours: `(rows * candidates, knots, features)`, levels of what was drawn.
+            told: `(rows, knots, features)`, at the same knots.
             candidates: of each row, one after the other.
-            knots: in a block.
         """
-        rows = np.arange(len(levels)) * candidates
+        rows = np.arange(len(told)) * candidates
         if candidates == 1:
             return rows
-        size = (knots - 1) * self.bands.hop + 2 * self.bands.half
-        ours = self.bands.measured(sound[..., -size:])
-        told = np.repeat(levels[:, CALM - 1 :][:, :knots], candidates, axis=0)
+        told = np.repeat(told, candidates, axis=0)
         top = told.max(axis=(1, 2), keepdims=True)
         weight = np.maximum(told - (top - HEARD_DB / SPAN_DB), 0.0)
         apart = np.mean(weight * np.square(ours - told), axis=(1, 2))
