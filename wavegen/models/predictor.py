@@ -9,7 +9,9 @@ given the left (of turned channels, see `codec.Levels`, the difference given the
 Of a conditioned model the first filter, and the size of what it leaves, are those of the spectrum
 that is given (`bands`). In music what such a filter leaves has that size at nearly every instant.
 So level and colour can be held while drawing, as in a vocoder: of too much the prediction is
-damped, and what is missing is drawn as noise. And the scale stays near the given innovation.
+damped, and what is missing is drawn as noise. Of far too much nothing is expected any more: however
+stable a filter is, cut off at full scale it may ring for ever (Ebert et al. 1969, "Overflow
+oscillations in digital filters"). And the scale stays near the given innovation.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ POWER_POLE = 0.995  # of the running power of what it leaves, relative to its si
 UNSURE = 0.01  # of the right channel's mean square error, added to the left's: coupling is bounded
 APART = 0.01  # least share of the right channel's error that is taken not to come from the left
 MOST, LEAST = 1.1, 0.4  # of that power: music is mostly between
+WILD = 100.0  # of that power, in music 12 at most: nothing is expected, so that it comes to rest
 NOISE = 0.3  # squared scale of a logistic distribution of variance 1
 
 
@@ -129,6 +132,8 @@ class AdaptivePredictor(keras.layers.Layer):
             missing = NOISE * ops.maximum(LEAST - power, 0.0) * size * size
             last.append(power[:, -1:])
         mean = ahead + size * rest
+        if given is not None:
+            mean = ops.where(power > WILD, 0.0, mean)
         # The state's prediction belongs to the first sample, mean[t] to sample t + 1.
         surprise = samples - ops.concatenate([predicted, mean[:, :-1]], axis=1)
         coupling, apart = ops.zeros_like(surprise), 1.0

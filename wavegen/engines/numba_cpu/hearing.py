@@ -38,6 +38,7 @@ POWER_POLE = 0.995  # of the power of what a given filter leaves, and of the cha
 UNSURE = np.float32(0.01)  # of the right channel's mean square error, added to the left's
 APART = 0.01  # least share of the right channel's error that is taken not to come from the left
 MOST, LEAST = np.float32(1.1), np.float32(0.4)  # of it; more is damped, less filled
+WILD = np.float32(100.0)  # of it; more is no music, and comes to rest where nothing is expected
 SMALLEST = np.float32(1e-3)  # scale, in sizes, that is heard as -1
 NOISE = np.float32(0.3)  # squared scale of a logistic distribution of variance 1
 COMPANDED = 1 / math.log(256.0)
@@ -121,6 +122,8 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
     if power > MOST:
         rest *= np.float32(math.sqrt(MOST / (power + np.float32(1e-6))))
     mean = np.float32(fixed + size * rest)
+    if power > WILD:
+        mean = np.float32(0.0)
     surprise, apart = sample - state.moment[at_moment], np.float32(1.0)
     if shape.channels > 1:
         surprise, apart = untold(state, s * shape.channels * MOMENT, at_moment, surprise)
