@@ -83,6 +83,37 @@ def test_an_untrained_instrument_keeps_level_and_colour(instrument):
     assert level_db(played(instrument, [silence], silence[0])[0]) < -80.0
 
 
+def bell(seconds, rate=8000):
+    """Returns a few decaying partials, `(1, samples)`: filters of them ring for long."""
+    time = np.arange(round(seconds * rate)) / rate
+    partials = [np.exp(-3 * time) * np.sin(2 * np.pi * f * time) for f in (440, 1130, 2310)]
+    return np.sum(partials, axis=0)[None].astype("float32")
+
+
+def test_what_is_cut_off_at_full_scale_comes_to_rest(instrument):
+    """However stable a filter is, what is cut off after it may keep it going for ever."""
+    hops = 250
+    given = instrument.bands.along(0.1 * bell(1 + hops * 32 / 8000))[None, : hops + 1]
+    wild = np.random.default_rng(0).integers(0, 2, (1, 1 + hops * 32, 1)) * 65535
+    heard = instrument.engine.prime(wild[:, : 1 + 32], given=given[:, :2])
+    noise = np.full((1, (hops - 1) * 32, 1), 0.5)
+    drawn = instrument.engine.open(heard).draw(noise, given[:, 1:])
+    sound = instrument.codec.decode(drawn[0])
+    assert level_db(sound[:, -2000:]) < -40.0
+
+
+def test_what_tells_may_be_as_loud_as_a_sound_can_be(instrument):
+    music = bell(1.0)
+    music = np.concatenate([music, music], axis=1) / np.abs(music).max()
+    drawn = played(instrument, [music[None]], music[:, :8000], loudest_db=level_db(music[:, :800]))
+    for at in (0, 4000, 8000, 12000):
+        cut = slice(at, at + 4000)
+        assert abs(level_db(drawn[0][:, cut]) - level_db(music[:, cut])) < 8.0
+    soft = instrument.listen(0.01 * music)
+    assert soft.gain == 1.0 and instrument.listen(music).gain < 0.6
+    assert instrument.listen(0.01 * music, loudest_db=-10.0).gain < 0.5
+
+
 def test_of_more_ways_to_go_on_one_nearer_to_what_is_told_is_kept(instrument):
     music = 0.5 * tune(2.0, 8000, seed=5)[None]
     bands, missed = instrument.bands, []

@@ -16,6 +16,7 @@ import numpy as np
 from wavegen import engines
 from wavegen.bands import CALM, SPAN_DB, bands_of
 from wavegen.chance import uniforms
+from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
 from wavegen.config import GIVEN_SUSTAIN
 from wavegen.errors import UsageError
@@ -24,6 +25,7 @@ from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.064  # drawn in one call of the engine
 MENDED_SECONDS, MENDED_DB = 0.6, 6.0  # in which what bands lack is told beside them; at most
+HEADROOM_DB = 20.0  # to full scale from the loudest it plays: what is cut off there rings on
 HEARD_DB = 60.0  # below what is told the loudest, a band does not count any more
 FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the receptive field
 
@@ -31,9 +33,10 @@ FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the 
 class Listened(NamedTuple):
     """What an instrument remembers of a sound that goes before."""
 
-    sound: np.ndarray  # (channels, samples)
+    sound: np.ndarray  # (channels, samples), as loud as it is played
     session: Any  # of the engine, up to where knots begin to hear what is told
     frames: np.ndarray  # (1, samples, channels), from there on
+    gain: float  # of what is played over what is told
 
 
 class Instrument:
@@ -45,6 +48,7 @@ class Instrument:
         engine: str | None = None,
         precision: str | None = None,
         sustain: float = GIVEN_SUSTAIN,
+        climate: Climate | None = None,
     ) -> None:
         """Takes a snapshot of the model.
 
@@ -53,6 +57,7 @@ class Instrument:
             engine: "numba" or "reference"; None takes the fastest.
             precision: of the weights; None is the engine's default.
             sustain: how much longer than when it learned the linear predictor listens.
+            climate: of the recordings, for how loud they are; None is the model file's.
 
         Raises:
             UsageError: the model is not conditioned, or no such engine or precision.
@@ -67,17 +72,27 @@ class Instrument:
         self.codec = codec_of(model.config)
         drawing = model.config.sustained(sustain)
         self.engine = engines.make(model, engine, precision, drawing)
+        kept = getattr(model, "extra", {}).get("climate")
+        climate = climate or Climate.from_facts(kept, model.config.channels)
+        self.loudest_db = climate.loudest_db if climate else -np.inf
 
     @property
     def ahead(self) -> int:
         """Samples of the telling sound that are heard before the first sample is drawn."""
         return self.bands.hop + self.bands.reach
 
-    def listen(self, past: np.ndarray) -> Listened:
-        """Returns what the instrument remembers of a sound, `(channels, samples)`.
+    def listen(self, past: np.ndarray, loudest_db: float = -np.inf) -> Listened:
+        """Returns what the instrument remembers of a sound.
 
-        Silence precedes it; so much of its end is heard as can matter.
+        Args:
+            past: `(channels, samples)`; silence precedes it, and so much of its end is heard as can
+                matter.
+            loudest_db: RMS level under full scale of the loudest that will be told, if it is known;
+                at least as loud as the recordings is expected.
         """
+        loudest_db = max(self.loudest_db, loudest_db, level_db(past))
+        gain = min(1.0, 10 ** (-(loudest_db + HEADROOM_DB) / 20))
+        past = np.asarray(past, np.float32) * np.float32(gain)
         hop, reach = self.bands.hop, self.bands.reach
         wanted = self.config.receptive_field + round(FITTED_SECONDS * self.config.sample_rate)
         hops, after = -(-wanted // hop), -(-reach // hop)
@@ -87,7 +102,7 @@ class Instrument:
         common = before[:, 1 : size + 2 * reach]
         given = self.bands.given(self.bands.levels(common[None]))
         session = self.engine.prime(frames[:, :size], given=given)
-        return Listened(past, session, frames[:, size:])
+        return Listened(past, session, frames[:, size:], gain)
 
     def play(
         self,
@@ -100,6 +115,7 @@ class Instrument:
         temperature: Any = 1.0,
         top_p: Any = 1.0,
         candidates: int | None = None,
+        loudest_db: float = -np.inf,
     ) -> Iterator[np.ndarray]:
         """Yields `(rows, channels, samples)`, in all as many samples as are told.
 
@@ -115,6 +131,7 @@ class Instrument:
             top_p: leaves out the tails of what is drawn; likewise.
             candidates: ways to go on for `BLOCK_SECONDS`, of which one is kept; None takes as many
                 as one core draws in real time, `CANDIDATES` at most.
+            loudest_db: of `listen`, where `past` is a sound.
         """
         if candidates is None:
             load = self.config.sample_rate * self.config.channels
@@ -123,10 +140,11 @@ class Instrument:
         whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
         share = np.float32(-np.expm1(-whole / self.config.sample_rate / MENDED_SECONDS))
         shape = self.config.noise_shape
-        heard = past if isinstance(past, Listened) else self.listen(past)
+        heard = past if isinstance(past, Listened) else self.listen(past, loudest_db)
+        gain = np.float32(heard.gain)
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
         done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
-        for window, samples in windows(told, heard.sound, whole, reach):
+        for window, samples in windows((gain * block for block in told), heard.sound, whole, reach):
             rows = len(window)
             if session is None:
                 session = self.begun(heard, window)
@@ -153,7 +171,7 @@ class Instrument:
             lacking = lacking + share * np.mean(asked - ours[kept], axis=1, keepdims=True)
             lacking = np.clip(lacking, -MENDED_DB / SPAN_DB, MENDED_DB / SPAN_DB)
             session, before = taken(voices.session(), kept), sound[kept][..., whole:]
-            yield drawn[kept][..., :samples]
+            yield np.clip(drawn[kept][..., :samples] / gain, -1.0, 1.0)
             done += whole
 
     def nearest(self, ours: np.ndarray, told: np.ndarray, candidates: int) -> np.ndarray:

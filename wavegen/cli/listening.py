@@ -69,7 +69,7 @@ class Listener:
     ) -> Iterator[np.ndarray]:
         """Yields what a model plays after the seed; a conditioned one plays what really follows."""
         if bands_of(model.config):
-            yield from Instrument(model).play([rest[None]], seed)
+            yield from Instrument(model, climate=climate).play([rest[None]], seed)
             return
         sampler = Sampler(model, climate=climate)
         skip = sampler.codec.delay_samples  # the stream begins so long before the seed's end

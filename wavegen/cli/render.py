@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import secrets
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from wavegen import __version__, audio, checkpoint, engines
 from wavegen.cli import drawing, naming
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, clock
+from wavegen.climate import level_db
 from wavegen.draft import check_folder
 from wavegen.errors import Error
 from wavegen.modelfile import judge_of
@@ -107,10 +109,9 @@ def write_rendered(
             )
         )  # fmt: skip
         silence = np.zeros((config.channels, 0), np.float32)
-        blocks = heard(sound, config.sample_rate, config.channels)
-        for block in instrument.play(
-            blocks, silence, rng_seed=made.seed, temperature=made.temperature
-        ):
+        told = functools.partial(heard, sound, config.sample_rate, config.channels)
+        chance = dict(rng_seed=made.seed, temperature=made.temperature)
+        for block in instrument.play(told(), silence, **chance, loudest_db=loudest_db(told())):
             writer.write(block[0])
             done += block.shape[-1]
             speed = done / config.sample_rate / (time.monotonic() - began)
@@ -121,6 +122,11 @@ def write_rendered(
     console.note(
         f"{clock(length)} in {clock(taken)} ({length / taken:.2f} x real time), seed {made.seed}"
     )
+
+
+def loudest_db(blocks: Iterator[np.ndarray]) -> float:
+    """Returns the RMS level of the loudest half second or so, dB under full scale."""
+    return max((level_db(p) for b in blocks for p in np.array_split(b, 3, axis=-1)), default=-120.0)
 
 
 def heard(sound: Path, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
