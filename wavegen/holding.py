@@ -55,7 +55,8 @@ def image_held(
 
 
 def powers(sound: np.ndarray) -> np.ndarray:
-    """Returns the mean squares of middle and side of a sound `(2, samples)`."""
+    """Returns the mean squares of middle and side of a sound `(2, samples)` where it is not 0."""
+    sound = sound[:, np.any(sound != 0, axis=0)]
     middle, side = (sound[0] + sound[1]) / 2, (sound[0] - sound[1]) / 2
     return np.array(
         [np.mean(np.square(a, dtype=np.float64)) if a.size else 0.0 for a in (middle, side)]

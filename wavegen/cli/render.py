@@ -110,8 +110,13 @@ def write_rendered(
         )  # fmt: skip
         silence = np.zeros((config.channels, 0), np.float32)
         told = functools.partial(heard, sound, config.sample_rate, config.channels)
-        chance = dict(rng_seed=made.seed, temperature=made.temperature)
-        for block in instrument.play(told(), silence, **chance, loudest_db=loudest_db(told())):
+        for block in instrument.play(
+            told(),
+            silence,
+            rng_seed=made.seed,
+            temperature=made.temperature,
+            loudest_db=loudest_db(told()),
+        ):
             writer.write(block[0])
             done += block.shape[-1]
             speed = done / config.sample_rate / (time.monotonic() - began)
