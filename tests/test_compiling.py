@@ -20,14 +20,20 @@ assert ("pipeline_class" in PART) == (sys.argv[2] == "short")
 import numpy as np
 from conftest import make_frames
 from wavegen import checkpoint, engines
+from wavegen.bands import bands_of
 from wavegen.demo import DEMOS
 from wavegen.engines.numba_spectral import engine as spectral
+from wavegen.modelfile import judge_of
 if sys.argv[2] == "plain":  # nor another process to do it otherwise
     spectral.compiled_beside = lambda *arguments: lambda: None
-model = checkpoint.read_model(DEMOS[sys.argv[1]])
+model = judge_of(checkpoint.read_model(DEMOS[sys.argv[1]]))
 engine = engines.make(model, "numba")
-noise = np.random.default_rng(3).random((2, 60, *model.config.noise_shape)).astype("float32")
-frames = engine.draw(engine.prime(make_frames(model)), noise)[0]
+rng, bands = np.random.default_rng(3), bands_of(model.config)
+noise = rng.random((2, 2 * bands.hop if bands else 60, *model.config.noise_shape), "float32")
+given = bands and bands.given(rng.uniform(-2, 0, (2, 3, bands.features)))
+heard = make_frames(model, time=1 + bands.hop) if bands else make_frames(model)
+heard = engine.prime(heard, given=given[:, :2]) if bands else engine.prime(heard)
+frames = engine.open(heard).draw(noise, *([given] if bands else []))
 fetched = sum(spectral.kernel.render.stats.cache_hits.values())
 print(fetched, hashlib.sha256(np.ascontiguousarray(frames)).hexdigest())
 """

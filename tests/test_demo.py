@@ -4,12 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from wavegen import cli, demo
 from wavegen.checkpoint import find_model, read_model
+from wavegen.cli.embed import embed
+from wavegen.duet_config import PARTS
 from wavegen.errors import CheckpointError
+from wavegen.modelfile import part_of_duet, save_model
 
 SHIPPED = Path(__file__).parent.parent / "recordings/shipped"
 
@@ -67,6 +71,25 @@ def test_without_a_run_one_of_them_plays_and_again_finds_it(seed, tmp_path, caps
     assert run("sample", seed, "-t", "0.5", "--seed", "3", "-o", "out", "--force") == 3
     assert run("sample", seed, "-t", "0.5", "--seed", "3", "-o", "bare", "--no-picture") == 0
     assert not list(Path("bare").glob("*.png"))
+
+
+def test_models_are_embedded_in_half_precision(tmp_path):
+    """A duet of what comes with us is made of its own parts again."""
+    file, parts = read_model(demo.DEMOS["demo-wavenet"]), []
+    for part in PARTS:
+        own = part_of_duet(file, part)
+        parts.append(str(tmp_path / f"{part}.safetensors"))
+        save_model(parts[-1], own.family, own.config, own.tensors, own.extra)
+    embed(parts, tmp_path / "duet.safetensors")
+    again, size = (
+        read_model(tmp_path / "duet.safetensors"),
+        demo.DEMOS["demo-wavenet"].stat().st_size,
+    )
+    assert again.family == "duet" and again.config == file.config and again.extra["parts"]
+    assert all(np.array_equal(again.tensors[n], a) for n, a in file.tensors.items())
+    assert abs((tmp_path / "duet.safetensors").stat().st_size - size) < 100
+    embed(parts[:1], tmp_path / "alone.safetensors")
+    assert read_model(tmp_path / "alone.safetensors").family == "spectral_lstm"
 
 
 def test_a_run_of_the_same_name_comes_first(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ USAGE = {  # of those with so many flags that argparse's own would hide what mat
 EPILOG = {
     "sample": "Two models come with wavegen, to hear something at once: demo-lstm and "
     "demo-wavenet; -m plays them by name. They have learned nothing but recordings/shipped, "
-    "for 28 and 42 minutes of a core each; recordings/README.md has the commands."
+    "for 28 and 25 minutes of a core each; recordings/README.md has the commands."
 }
 
 

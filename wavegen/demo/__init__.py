@@ -1,5 +1,6 @@
 """Models that come with wavegen, to hear something at once: trained on recordings/shipped.
 
+`demo-lstm` is a spectral LSTM, `demo-wavenet` a WaveNet that plays what this LSTM composes, a duet.
 recordings/README.md has the commands that made them.
 """
 
