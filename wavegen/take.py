@@ -42,9 +42,7 @@ class Place(NamedTuple):
     session: Any  # of the engine
     decoding: Any  # of the codec
     power: np.ndarray  # (rows, holds), mean square of what was last heard
-    turned: (
-        np.ndarray
-    )  # (rows, 1 or 2), powers of late that `holding` holds, before they were turned
+    turned: np.ndarray  # (rows, 1 or 2), powers of late of what was drawn, before it was turned
     recent: np.ndarray  # (rows, channels, samples), the sound so far, its end
     lean: np.ndarray  # (rows,), share of a control that the ear has come to (`guard`)
     position: int  # frames drawn since the seed ended
@@ -171,12 +169,8 @@ class Take:
             nudge: added to the temperature's factor.
             shares: of `draw`.
         """
-        decoding, power, turned, position = (
-            place.decoding,
-            place.power,
-            place.turned,
-            place.position,
-        )
+        decoding, position = place.decoding, place.position
+        power, turned = place.power, place.turned
         found = []
         variations = [self.rows[row] for row in rows]
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
