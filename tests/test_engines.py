@@ -320,7 +320,10 @@ def test_distributions_are_the_references(fields, batch):
     [
         (128, {}),
         pytest.param(512, {}, marks=SLOW),
-        pytest.param(512, {"head": "softmax", "channels": 2, "levels": 256}, marks=SLOW),
+        # In a mean of two channels the chords' noise is softer: fits to few samples are bad ones.
+        pytest.param(
+            512, dict(head="softmax", channels=2, levels=256, stereo="left_right"), marks=SLOW
+        ),
     ],
     ids=str,
 )
