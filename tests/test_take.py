@@ -183,8 +183,11 @@ def test_what_was_once_the_end_stays_when_the_take_is_played_on():
 class Coin:
     """An engine that plays a soft or a loud tone for a moment, as the first uniform has it."""
 
+    def __init__(self, loud_db=-35.0):
+        self.loud_db = loud_db
+
     def open(self, session):
-        begun = session
+        begun, loud_db = session, self.loud_db
 
         class Voices:
             now = begun
@@ -196,7 +199,7 @@ class Coin:
                 loud, time = self.now
                 count, frames, _ = noise.shape
                 begins = time % 240 == 0
-                loud = np.where(begins, np.where(noise[:, 0, 0] < 0.5, -60.0, -35.0), loud)
+                loud = np.where(begins, np.where(noise[:, 0, 0] < 0.5, -60.0, loud_db), loud)
                 tone = np.sin(2 * np.pi * 0.1 * (time[:, None] + np.arange(frames)))
                 self.now = (loud, time + frames)
                 return (10 ** (loud[:, None] / 20) * tone).astype("float32")[..., None]
@@ -222,6 +225,19 @@ def test_the_candidate_most_like_the_recordings_is_kept(monkeypatch):
     assert 0.3 < np.mean(alone > -40) < 0.7
     assert np.mean(chosen > -40) > 0.97
     assert np.array_equal(chosen[:, 1:], levels(8, range(1, 2)))  # whoever else is drawn
+
+
+def test_a_candidate_that_would_be_cut_off_is_not_kept_where_another_would_not(monkeypatch):
+    """However usual it is otherwise; one that is louder by a trifle may be."""
+    heard = Heard((np.array([-60.0]), np.zeros(1, int)), (), 0, -35.0, np.zeros((1, 2 * RATE)))
+    monkeypatch.setattr(Climate, "strangeness", lambda self, sound, *_: np.zeros(len(sound)))
+    for loud_db, kept in ((9.0, False), (-1.0, True)):
+        engine = sampler(Coin(loud_db), level_is_held=False)
+        engine.config.enough = 1.5
+        begun = Take(engine, heard, range(2), 5, {"temperature": 1.0}, held=False)
+        parts = list(Guard(begun, CLIMATE, 8, lambda *what: None).blocks(12))
+        loud = np.mean([[level_db(row) > -40 for row in part] for part in parts])
+        assert 0.2 < loud < 0.8 if kept else loud < 0.03
 
 
 class Loud:

@@ -24,6 +24,7 @@ BACK = 4  # moments to go back: about one second
 ATTEMPTS = 4  # to draw it otherwise, before it is let through
 NUDGE = 0.08  # by how much each attempt lowers or raises the temperature
 WANDER_DB = 6.0  # the level of the last second and a half so far off is as strange as can be borne
+OVER_DB = 1.0  # likewise a peak so far beyond full scale
 CANDIDATES = 8  # of each moment, at most
 SPECTRAL = 4  # of a spectral model; with eight no more of its continuations were clean
 LEANS = "noisiness"  # the control that goes on from the share that was kept
@@ -115,6 +116,8 @@ class Guard:
         sound = after.recent[..., -moment.SHARE * round(moment.SECONDS * take.rate) :]
         aim = np.full(len(each), max(take.level_db, self.climate.top_db - moment.RANGE_DB))
         strange = self.climate.strangeness(sound, take.rate, aim)
+        peak_db = 20 * np.log10(np.abs(drawn).max(axis=(1, 2)) + 1e-9)
+        strange = strange + np.square(np.maximum(peak_db, 0.0) / OVER_DB)  # it would be cut off
         if take.levelled:
             strange += np.square(take.excess_db(after.power)[:, -1] / WANDER_DB)
         strange = np.maximum(strange, take.sampler.config.enough)  # the first of those as usual
