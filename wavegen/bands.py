@@ -17,7 +17,7 @@ import numpy as np
 from scipy import fft, sparse
 
 from wavegen import mel
-from wavegen.framing import mean_and_difference
+from wavegen.framing import is_turned, mean_and_difference
 
 FLOOR_DB = -120.0  # of a band's power: softer is silence; 16 bits leave noise of -122 .. -114
 MIDDLE_DB, SPAN_DB = -60.0, 20.0  # which a network hears as 0, and as 1 more
@@ -179,7 +179,7 @@ def bands_of(config: Any) -> Bands | None:
     bands = getattr(config, "condition_bands", 0)
     if not bands:
         return None
-    turned = config.channels == 2 and config.stereo == "mid_side"
+    turned = is_turned(config.channels, config.stereo)
     return Bands(config.sample_rate, config.channels, bands, config.condition_hop, turned)
 
 

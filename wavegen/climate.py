@@ -71,6 +71,11 @@ class Climate:
         return cls(softest, max(levels), max(heard, default=0.0), max(clipped), max(tops), *lasting)
 
     @classmethod
+    def of_model(cls, model: Any) -> Climate | None:
+        """Returns the climate that a model file holds; None of a Keras model, which holds none."""
+        return cls.from_facts(getattr(model, "extra", {}).get("climate"), model.config.channels)
+
+    @classmethod
     def from_facts(cls, facts: Any, channels: int) -> Climate | None:
         """Returns the climate that a model file's facts hold; None if they hold none of such sound.
 

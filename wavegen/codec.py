@@ -32,7 +32,7 @@ from wavegen.framing import (
     checked_channels,
     checked_frames,
     checked_signal,
-    checked_stereo,
+    is_turned,
     left_and_right,
     mean_and_difference,
 )
@@ -86,7 +86,7 @@ class Levels:
         """Keeps the tables, read-only."""
         self.levels = len(values)
         self.channels = self.features = checked_channels(channels)
-        self.turned = channels == 2 and checked_stereo(stereo) == "mid_side"
+        self.turned = is_turned(channels, stereo)
         self.values, self.edges = values.astype(np.float32), edges.astype(np.float32)
         self.classes = np.asarray(classes, np.int32)
         width = np.diff(np.concatenate([[-1.0], self.edges.astype(np.float64), [1.0]]))

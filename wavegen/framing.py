@@ -107,11 +107,11 @@ def checked_channels(channels: int) -> int:
     return channels
 
 
-def checked_stereo(stereo: str) -> str:
-    """Returns how two channels are turned, or raises UsageError for no such way."""
+def is_turned(channels: int, stereo: str) -> bool:
+    """Returns whether channels are turned before all else; raises UsageError for no such way."""
     if stereo not in STEREO:
         raise UsageError(f"stereo={stereo!r} must be one of {', '.join(STEREO)}")
-    return stereo
+    return channels == 2 and stereo == "mid_side"
 
 
 def checked_signal(signal: np.ndarray, channels: int) -> np.ndarray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from wavegen.framing import mid_side
+
 # How long late is; what is left to the music; how far it is turned down and up at most.
 LEVEL_SECONDS, LEVEL_DB, LEVEL_TURNED_DB = 4.0, 3.0, (-6.0, 6.0)
 IMAGE_SECONDS, IMAGE_DB, IMAGE_TURNED_DB = 0.5, 1.0, (-60.0, 24.0)  # of side over middle
@@ -25,9 +27,8 @@ def level_held(
         level_db: that is to be held.
         seconds: that the block lasts.
     """
-    after = later(
-        heard, np.mean(np.square(signal, dtype=np.float64), axis=(1, 2)), seconds / LEVEL_SECONDS
-    )
+    now = np.mean(np.square(signal, dtype=np.float64), axis=(1, 2))
+    after = later(heard, now, seconds / LEVEL_SECONDS)
     beyond = [decibels(power) - level_db for power in (heard, after)]
     gain = gains(beyond, signal.shape[-1], LEVEL_DB, LEVEL_TURNED_DB)
     return (signal * gain[:, None]).astype("float32"), after
@@ -44,23 +45,17 @@ def image_held(
         width_db: of side over middle, that is to be held.
         seconds: that the block lasts.
     """
-    middle, side = (signal[:, 0] + signal[:, 1]) / 2, (signal[:, 0] - signal[:, 1]) / 2
-    now = np.stack(
-        [np.mean(np.square(a, dtype=np.float64), axis=1) for a in (middle, side)], axis=1
-    )
-    after = later(heard, now, seconds / IMAGE_SECONDS)
+    turned = mid_side(signal)
+    after = later(heard, np.mean(np.square(turned), axis=-1), seconds / IMAGE_SECONDS)
     beyond = [decibels(both[:, 1]) - decibels(both[:, 0]) - width_db for both in (heard, after)]
-    side = side * gains(beyond, signal.shape[-1], IMAGE_DB, IMAGE_TURNED_DB)
-    return np.stack([middle + side, middle - side], axis=1).astype("float32"), after
+    turned[:, 1] *= gains(beyond, signal.shape[-1], IMAGE_DB, IMAGE_TURNED_DB)
+    return mid_side(turned).astype("float32"), after
 
 
 def powers(sound: np.ndarray) -> np.ndarray:
     """Returns the mean squares of middle and side of a sound `(2, samples)` where it is not 0."""
-    sound = sound[:, np.any(sound != 0, axis=0)]
-    middle, side = (sound[0] + sound[1]) / 2, (sound[0] - sound[1]) / 2
-    return np.array(
-        [np.mean(np.square(a, dtype=np.float64)) if a.size else 0.0 for a in (middle, side)]
-    )
+    heard = sound[:, np.any(sound != 0, axis=0)]
+    return np.mean(np.square(mid_side(heard)), axis=-1) if heard.size else np.zeros(2)
 
 
 def later(heard: np.ndarray, now: np.ndarray, share: float) -> np.ndarray:

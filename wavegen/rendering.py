@@ -72,8 +72,7 @@ class Instrument:
         self.codec = codec_of(model.config)
         drawing = model.config.sustained(sustain)
         self.engine = engines.make(model, engine, precision, drawing)
-        kept = getattr(model, "extra", {}).get("climate")
-        climate = climate or Climate.from_facts(kept, model.config.channels)
+        climate = climate or Climate.of_model(model)
         self.loudest_db = climate.loudest_db if climate else -np.inf
 
     @property

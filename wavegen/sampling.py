@@ -69,8 +69,7 @@ class Sampler:
         self.sustain = model.config.sustain if sustain is None else sustain
         drawing = model.config.sustained(self.sustain)
         self.engine = engines.make(model, engine, precision, drawing)
-        kept = getattr(model, "extra", {}).get("climate")
-        self.climate = climate or Climate.from_facts(kept, model.config.channels)
+        self.climate = climate or Climate.of_model(model)
 
     def warm_up(self) -> None:
         """Compiles the engine, once on a machine."""

@@ -22,7 +22,7 @@ from wavegen.framing import (
     checked_channels,
     checked_frames,
     checked_signal,
-    checked_stereo,
+    is_turned,
     labelled,
     mid_side,
     spread,
@@ -83,9 +83,9 @@ class STFT:
             raise UsageError(f"n_fft={n_fft} must be even and at least 2")
         if not 1 <= hop_length <= n_fft:
             raise UsageError(f"hop_length={hop_length} must lie in 1 .. n_fft={n_fft}")
-        self.n_fft, self.hop_length, self.stereo = n_fft, hop_length, checked_stereo(stereo)
+        self.n_fft, self.hop_length, self.stereo = n_fft, hop_length, stereo
         self.channels = checked_channels(channels)
-        self._turn = mid_side if channels == 2 and stereo == "mid_side" else np.asarray
+        self._turn = mid_side if is_turned(channels, stereo) else np.asarray
         self.labels = labels
         self.features = channels * n_fft + labels
         self.frame_samples = hop_length

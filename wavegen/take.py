@@ -42,7 +42,7 @@ class Place(NamedTuple):
     session: Any  # of the engine
     decoding: Any  # of the codec
     power: np.ndarray  # (rows, holds), mean square of what was last heard
-    turned: np.ndarray  # (rows, 1 or 2), powers of late of what was drawn, before it was turned
+    late: np.ndarray  # (rows, 1 or 2), powers of late, before `holding` turned what was drawn
     recent: np.ndarray  # (rows, channels, samples), the sound so far, its end
     lean: np.ndarray  # (rows,), share of a control that the ear has come to (`guard`)
     position: int  # frames drawn since the seed ended
@@ -110,11 +110,11 @@ class Take:
         one = (heard.session, map_nest(lambda a: np.asarray(a)[None], heard.decoding))
         square = np.full(1, 10 ** (heard.level_db / 10))
         power = np.repeat(square[:, None], len(HOLDS), axis=1)
-        turned = square[:, None]
+        late = square[:, None]
         if self.imaged:
-            turned = holding.powers(heard.sound)[None]
-            self.width_db = float(np.subtract(*holding.decibels(turned[0, ::-1])))
-        begin = Place(*one, power, turned, recent[None], np.ones(1), heard.position)
+            late = holding.powers(heard.sound)[None]
+            self.width_db = float(np.subtract(*holding.decibels(late[0, ::-1])))
+        begin = Place(*one, power, late, recent[None], np.ones(1), heard.position)
         self.start = begin.rows(np.zeros(len(rows), int))
 
     def blocks(self, samples: int) -> int:
@@ -169,8 +169,7 @@ class Take:
             nudge: added to the temperature's factor.
             shares: of `draw`.
         """
-        decoding, position = place.decoding, place.position
-        power, turned = place.power, place.turned
+        decoding, power, late, position = place.decoding, place.power, place.late, place.position
         found = []
         variations = [self.rows[row] for row in rows]
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
@@ -182,18 +181,16 @@ class Take:
             frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
             if self.rests:
-                signal, level = holding.level_held(
-                    signal, turned[:, 0], self.level_db, self.seconds
-                )
-                turned = level[:, None]
+                signal, level = holding.level_held(signal, late[:, 0], self.level_db, self.seconds)
+                late = level[:, None]
             if self.imaged:
-                signal, turned = holding.image_held(signal, turned, self.width_db, self.seconds)
+                signal, late = holding.image_held(signal, late, self.width_db, self.seconds)
             found.append(signal)
             for part in np.split(signal, at_once, axis=-1):
                 heard = np.mean(np.square(part, dtype=np.float64), axis=(1, 2))[:, None]
                 power = power + share * (heard - power)
             position += at_once * self.block
-        after = place._replace(decoding=decoding, power=power, turned=turned, position=position)
+        after = place._replace(decoding=decoding, power=power, late=late, position=position)
         return np.concatenate(found, axis=-1), after
 
     def chance(
@@ -242,7 +239,7 @@ class Take:
 
     def excess_db(self, power: np.ndarray) -> np.ndarray:
         """Returns how much louder than the seed a mean square is, dB."""
-        return 10 * np.log10(power + 1e-12) - self.level_db
+        return holding.decibels(power) - self.level_db
 
     def plain(self, blocks: int) -> Iterator[np.ndarray]:
         """Yields block after block, the first by itself; they are neither chosen nor watched."""

@@ -13,6 +13,7 @@ from wavegen.checkpoint import find_model, read_model
 from wavegen.demo import DEMOS
 from wavegen.duet import join
 from wavegen.duet_config import PARTS
+from wavegen.errors import Error
 from wavegen.modelfile import halved, save_model
 
 
@@ -40,4 +41,7 @@ if __name__ == "__main__":
     *asked, name = sys.argv[1:] or [""]
     if len(asked) not in (1, 2) or name not in DEMOS:
         sys.exit(f"python -m wavegen.cli.embed RUN [RENDERER] {'|'.join(DEMOS)}")
-    embed(asked, DEMOS[name])
+    try:
+        embed(asked, DEMOS[name])
+    except Error as error:
+        sys.exit(f"wavegen: error: {error}")

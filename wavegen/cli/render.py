@@ -16,7 +16,7 @@ from wavegen import __version__, audio, checkpoint, engines
 from wavegen.cli import drawing, naming
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, clock
-from wavegen.climate import level_db
+from wavegen.climate import SECONDS, level_db
 from wavegen.draft import check_folder
 from wavegen.errors import Error
 from wavegen.modelfile import judge_of
@@ -115,7 +115,7 @@ def write_rendered(
             silence,
             rng_seed=made.seed,
             temperature=made.temperature,
-            loudest_db=loudest_db(told()),
+            loudest_db=loudest_db(told(), config.sample_rate),
         ):
             writer.write(block[0])
             done += block.shape[-1]
@@ -129,9 +129,13 @@ def write_rendered(
     )
 
 
-def loudest_db(blocks: Iterator[np.ndarray]) -> float:
-    """Returns the RMS level of the loudest half second or so, dB under full scale."""
-    return max((level_db(p) for b in blocks for p in np.array_split(b, 3, axis=-1)), default=-120.0)
+def loudest_db(blocks: Iterator[np.ndarray], sample_rate: int) -> float:
+    """Returns the RMS level of the loudest half second or so of blocks, dB under full scale."""
+    loudest = -np.inf
+    for block in blocks:
+        count = max(1, round(block.shape[-1] / (SECONDS * sample_rate)))
+        loudest = max(loudest, *(level_db(p) for p in np.array_split(block, count, axis=-1)))
+    return loudest
 
 
 def heard(sound: Path, sample_rate: int, channels: int) -> Iterator[np.ndarray]:

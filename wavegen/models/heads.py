@@ -46,6 +46,22 @@ def logistic_log_prob(edges: Any, mean: Any, scale: Any) -> Any:
     return ops.maximum(log_prob, FLOOR)
 
 
+def anchored_logits(out: Any, edges: Any, mean: Any, scale: Any) -> Any:
+    """Returns logits `(..., levels)` that start from what the predictor knows.
+
+    Args:
+        out: `(..., levels + 2)` of the last layer: what is added to each level's log-probability,
+            and by how much, in scales and as a logarithm, mean and scale are moved.
+        edges: float32 `(levels - 1,)`.
+        mean: of the predictor, `(..., 1)`, linear amplitude.
+        scale: likewise.
+    """
+    levels = len(edges) + 1
+    mean = mean + scale * out[..., levels : levels + 1]
+    scale = scale * ops.exp(ops.clip(out[..., levels + 1 :], -4.0, 4.0))
+    return out[..., :levels] + logistic_log_prob(edges, mean, scale)
+
+
 def draw_level(logits: Any, uniform: Any, temperature: Any, top_p: Any) -> Any:
     """Returns int32 levels `(...)` from logits `(..., levels)` and uniforms `(...)`."""
     likeliest = ops.cast(ops.argmax(logits, axis=-1), "int32")

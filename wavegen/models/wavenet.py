@@ -210,13 +210,9 @@ class WaveNet(keras.Model):
     def channel_logits(self, y: Any, channel: int, left: Any = None) -> Any:
         """Returns softmax logits `(batch, time, levels)` of one channel; see `last_layer`."""
         out, mean, scale = self.last_layer(y, channel, left)
-        levels = self.config.levels
-        logits = out[..., :levels]
         if not self.predictor:
-            return logits
-        mean = mean + scale * out[..., levels : levels + 1]
-        scale = scale * ops.exp(ops.clip(out[..., levels + 1 :], -4.0, 4.0))
-        return logits + heads.logistic_log_prob(self._edges, mean, scale)
+            return out[..., : self.config.levels]
+        return heads.anchored_logits(out, self._edges, mean, scale)
 
     def distributions(self, y: Any, following: Any) -> Any:
         """Returns the distribution's parameters of the samples `following` each frame.
