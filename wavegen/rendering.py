@@ -21,10 +21,12 @@ from wavegen.codec import codec_of
 from wavegen.config import GIVEN_SUSTAIN
 from wavegen.errors import UsageError
 from wavegen.guard import CANDIDATES, LOAD
+from wavegen.leading import Lead, ahead_of
 from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.064  # drawn in one call of the engine
 MENDED_SECONDS, MENDED_DB = 0.6, 6.0  # in which what bands lack is told beside them; at most
+FOLLOW = 0.8  # of the amplitude of what is told and cannot be foretold, that is played, too
 HEADROOM_DB = 20.0  # to full scale from the loudest it plays: what is cut off there rings on
 HEARD_DB = 60.0  # below what is told the loudest, a band does not count any more
 FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the receptive field
@@ -77,8 +79,8 @@ class Instrument:
 
     @property
     def ahead(self) -> int:
-        """Samples of the telling sound that are heard before the first sample is drawn."""
-        return self.bands.hop + self.bands.reach
+        """Samples of the telling sound by which what is drawn can differ."""
+        return self.bands.hop + self.bands.reach + ahead_of(self.config, self.bands)
 
     def listen(self, past: np.ndarray, loudest_db: float = -np.inf) -> Listened:
         """Returns what the instrument remembers of a sound.
@@ -115,6 +117,7 @@ class Instrument:
         top_p: Any = 1.0,
         candidates: int | None = None,
         loudest_db: float = -np.inf,
+        follow: float = FOLLOW,
     ) -> Iterator[np.ndarray]:
         """Yields `(rows, channels, samples)`, in all as many samples as are told.
 
@@ -131,6 +134,8 @@ class Instrument:
             candidates: ways to go on for `BLOCK_SECONDS`, of which one is kept; None takes as many
                 as one core draws in real time, `CANDIDATES` at most.
             loudest_db: of `listen`, where `past` is a sound.
+            follow: 0 .. 1, how much of the wave that is told is played, see `leading`; at 0 the
+                bands alone tell, and the linear predictor hears what was drawn.
         """
         if candidates is None:
             load = self.config.sample_rate * self.config.channels
@@ -143,10 +148,14 @@ class Instrument:
         gain = np.float32(heard.gain)
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
         done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
+        led = follow > 0 and self.config.predictor_order > 0
+        lead = Lead(self.config, self.bands, follow) if led else None
         for window, samples in windows((gain * block for block in told), heard.sound, whole, reach):
             rows = len(window)
             if session is None:
                 session = self.begun(heard, window)
+                if lead:
+                    lead.hear(*self.heard_before(heard, window, len(lead.window)))
                 before = np.repeat(before, rows, axis=0)
             ways = [(row, way) for row in range(rows) for way in range(candidates)]
             each = np.array([row for row, _ in ways])
@@ -156,8 +165,10 @@ class Instrument:
                 for row, way in ways  # other chances lie far beyond any take's end
             ]
             levels = self.bands.measured(window)
-            given = self.bands.given(self.bands.calmed(levels) + lacking)[each]
-            controls = {"temperature": temperature, "top_p": top_p}
+            given = self.bands.given(self.bands.calmed(levels) + lacking)
+            given = (lead.step(window, given) if lead else given)[each]
+            drawn_share = np.sqrt(1.0 - follow**2) if lead else 1.0
+            controls = {"temperature": np.multiply(temperature, drawn_share), "top_p": top_p}
             for name, value in controls.items():
                 controls[name] = value if np.ndim(value) == 0 else np.asarray(value)[each]
             frames = voices.draw(np.stack(noise), given, **controls)
@@ -200,12 +211,25 @@ class Instrument:
             window: `(rows, channels, samples)`: the last `reach` samples of the past, and what
                 is told from there on, `reach` samples or more.
         """
-        reach = self.bands.reach
         each = np.zeros(len(window), int)
-        tail = last(heard.sound, heard.frames.shape[1] + reach)[None][each]
-        told = np.concatenate([tail, window[..., reach : 2 * reach]], axis=-1)
-        given = self.bands.given(self.bands.levels(told))
+        _, given = self.heard_before(heard, window, heard.frames.shape[1])
         return self.engine.prime(heard.frames[each], taken(heard.session, each), given=given)
+
+    def heard_before(
+        self, heard: Listened, window: np.ndarray, samples: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the end of what was heard, whole hops and `reach` about them, and what it gives.
+
+        Args:
+            heard: of `listen`.
+            window: as for `begun`.
+            samples: so many at least.
+        """
+        hop, reach = self.bands.hop, self.bands.reach
+        tail = last(heard.sound, reach + -(-samples // hop) * hop)
+        tail = np.repeat(tail[None], len(window), axis=0)
+        sound = np.concatenate([tail, window[..., reach : 2 * reach]], axis=-1)
+        return sound, self.bands.given(self.bands.levels(sound))
 
 
 def taken(session: Any, rows: np.ndarray) -> Any:

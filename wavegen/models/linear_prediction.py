@@ -110,17 +110,24 @@ class Following:
             ops.zeros((batch_size, 1), dtype="int32"),
         )
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+    def step(self, x: Any, state: Any, led: Any = None) -> tuple[Any, Any]:
         """Returns the prediction of the sample after each of `x`, and the next state.
 
         Args:
             x: `(batch, time, channels)`.
             state: of `initial_state` or an earlier step.
+            led: coefficients to take, `(batch, time, channels, order)`, oldest sample first; then
+                nothing is fitted.
         """
         past, sums, taps, phase = state
         time, hop = x.shape[1], self.hop
         heard = ops.concatenate([past, x], axis=1)  # (batch, reach + time, channels)
         ends = phase + time  # hops filled, in samples since the last fit
+        if led is not None:
+            at = hop + 1 + np.arange(time)[:, None] + np.arange(self.order)
+            rows = ops.take(heard, at, axis=1)  # (batch, time, order, channels)
+            mean = ops.sum(rows * ops.swapaxes(led, 2, 3), axis=2)
+            return mean, (heard[:, time:], sums, taps, ends % hop)
         if time == 1:  # an engine's loop: fit only when it is due
             due = ends >= hop
 

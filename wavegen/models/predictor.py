@@ -22,6 +22,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from wavegen.bands import FILTER, PARTS
+from wavegen.models.blocks import held
 from wavegen.models.linear_prediction import HUSH, Following
 from wavegen.streaming import one_pole
 
@@ -102,7 +104,9 @@ class AdaptivePredictor(keras.layers.Layer):
             samples: `(batch, time, channels)`, linear amplitude.
             state: (last samples, prediction of the first of `samples`, mean error, what follows).
             given: of a conditioned predictor, `(batch, time, channels, 2 + WHITENING)`: innovation,
-                size and coefficients, newest sample first, for the sample after each.
+                size and coefficients, newest sample first, for the sample after each. Of one that
+                is led (`leading`) `order + 1` numbers more: the coefficients that follow, oldest
+                sample first, and an excitation.
 
         Returns:
             mean, scale, coupling and surprise `(batch, time, channels)`: the right channel's scale
@@ -121,14 +125,19 @@ class AdaptivePredictor(keras.layers.Layer):
             here, ahead, size, innovation = fixed[:, :-1], fixed[:, 1:], 1.0, 1.0
         else:  # a sample just heard is whitened as the one after it will be
             innovation, size = given[..., 0], given[..., 1]
-            taps = ops.swapaxes(given[..., 2:], 2, 3)
+            taps = ops.swapaxes(given[..., 2 : 2 + WHITENING], 2, 3)
             here, ahead = (ops.sum(part * taps, axis=2) for part in (frames[:, :-1], frames[:, 1:]))
         whitened = (samples - here) / size
-        rest, following = self.following.step(whitened, following)
+        lead = given if given is None else given[..., 2 + WHITENING :]
+        if lead is not None and not lead.shape[-1]:
+            lead = None
+        taps = None if lead is None else lead[..., :-1]
+        rest, following = self.following.step(whitened, following, taps)
         last, missing = [], 0.0
         if given is not None:
             power = one_pole(whitened * whitened, error[:, 1:2], POWER_POLE)
-            rest = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
+            damped = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
+            rest = damped if lead is None else rest + lead[..., -1]
             missing = NOISE * ops.maximum(LEAST - power, 0.0) * size * size
             last.append(power[:, -1:])
         mean = ahead + size * rest
@@ -189,6 +198,27 @@ def coupled(square: Any, product: Any, left: Any) -> tuple[Any, Any]:
     alike = product * product / (square * left + hush * hush)
     share = ops.sqrt(ops.maximum(1.0 - alike, APART**2))
     return right * coefficient, 1.0 - right * (1.0 - share)
+
+
+def given_filters(given: Any, channels: int, hop: int) -> Any:
+    """Returns what `AdaptivePredictor.step` is given, `(batch, hops * hop, channels, numbers)`.
+
+    Args:
+        given: `(batch, hops, numbers)`, of every hop: what `Bands.given` has after the levels, and
+            perhaps what `leading` adds.
+        channels: of the sound.
+        hop: samples.
+    """
+    batch, hops, _ = given.shape
+    end = PARTS * channels * FILTER
+    filters = ops.reshape(given[..., :end], (batch, hops * PARTS, channels, FILTER))
+    filters = held(filters, hop // PARTS)
+    if given.shape[-1] == end:
+        return filters
+    lead = ops.reshape(given[..., end:], (batch, hops, channels, -1))
+    excitation = ops.swapaxes(lead[..., -hop:], 2, 3)
+    excitation = ops.reshape(excitation, (batch, hops * hop, channels, 1))
+    return ops.concatenate([filters, held(lead[..., :-hop], hop), excitation], axis=-1)
 
 
 def companded(x: Any) -> Any:

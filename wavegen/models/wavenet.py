@@ -17,12 +17,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from wavegen import bands
 from wavegen.codec import codec_of
 from wavegen.config import WaveNetConfig
 from wavegen.models import heads
-from wavegen.models.blocks import GatedBlock, held, in_lines
-from wavegen.models.predictor import AdaptivePredictor, companded
+from wavegen.models.blocks import GatedBlock, in_lines
+from wavegen.models.predictor import AdaptivePredictor, companded, given_filters
 
 
 class WaveNet(keras.Model):
@@ -139,13 +138,12 @@ class WaveNet(keras.Model):
         if not self.conditions:
             return ()
         assert given is not None, "a conditioned model has to be given something"
-        hop, (batch, count, _) = self.config.condition_hop, given.shape
+        hop = self.config.condition_hop
         features = self.config.channels * (self.config.condition_bands + 1)
         first, second = self.conditions
         knots = ops.split(second(first(given[..., :features])), len(self.blocks), axis=-1)
-        shape = batch, (count - 1) * bands.PARTS, self.config.channels, bands.FILTER
-        filters = ops.reshape(given[:, :-1, features:], shape)
-        return *(in_lines(knot, hop) for knot in knots), held(filters, hop // bands.PARTS)
+        filters = given_filters(given[:, :-1, features:], self.config.channels, hop)
+        return *(in_lines(knot, hop) for knot in knots), filters
 
     def steered(self, x: Any, state: Any, steering: Any) -> tuple[Any, Any]:
         """Returns what `step` does, of any number of samples, with `steering` of as many."""

@@ -123,23 +123,33 @@ class NumbaCPU(Sessions):
         _, spellings = voices.hear(frames, JUDGE, given, spell=True)
         return spellings, voices.session()
 
-    def steering(self, given: np.ndarray | None, hops: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what the kernel takes of what is given: `knots` and `filters`, batch first.
+    def steering(self, given: np.ndarray | None, hops: int) -> tuple[np.ndarray, ...]:
+        """Returns what the kernel takes of what is given: `knots`, `filters`, `lead`, batch first.
 
         Args:
             given: `(batch, hops + 1, ...)`; None to a model without conditions, which takes none.
             hops: that it is given for, the last one perhaps in part.
         """
         if self.conditioning is None:
-            return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
+            return (np.zeros((0, 0), np.float32),) * 3
         found = None if given is None else np.shape(given)[1]
         assert found == hops + 1, f"{found} knots are given for {hops} hops"
         given = np.asarray(given, np.float32)
         first, bias, second, last = self.conditioning
         levels = given[..., : len(first)]
         knots = np.tanh(levels @ first + bias) @ second + last
-        filters = given[:, :-1, len(first) :].reshape(len(given), -1, FILTER)
-        return knots.reshape(len(given), -1), filters[..., ::-1].reshape(len(given), -1)
+        end = len(first) + PARTS * self.shape.channels * FILTER
+        filters = given[:, :-1, len(first) : end].reshape(len(given), -1, FILTER)
+        found = knots, filters[..., ::-1], self.leading(given[:, :-1, end:])
+        return tuple(part.reshape(len(given), -1) for part in found)
+
+    def leading(self, lead: np.ndarray) -> np.ndarray:
+        """Returns what leads, `(batch, hops, ...)`, with taps in whole vectors; perhaps nothing."""
+        if not lead.shape[-1]:
+            return lead
+        order = self.config.predictor_order
+        parts = lead.reshape(*lead.shape[:2], self.shape.channels, order + self.shape.every)
+        return np.pad(parts, [(0, 0)] * 3 + [(self.shape.lags - order, 0)])
 
 
 class Voices:
@@ -227,7 +237,7 @@ class Voices:
     def run(
         self,
         tokens: np.ndarray,
-        steering: tuple[np.ndarray, np.ndarray],
+        steering: tuple[np.ndarray, ...],
         noise: np.ndarray,
         controls: np.ndarray,
         mode: int,

@@ -35,8 +35,8 @@ LEAST = RIDGE / (1 + RIDGE)  # of the energy, what a fit leaves as error: the ri
 
 
 @inlined
-def follow(lanes, shape, weights, state, scratch, s, own, sample):
-    """Hears a whitened sample of a stream's channel; returns the prediction of the one after.
+def hear(lanes, shape, weights, state, scratch, s, own, sample, led):
+    """Hears a whitened sample of a stream's channel.
 
     Args:
         lanes: `Lanes`.
@@ -47,21 +47,27 @@ def follow(lanes, shape, weights, state, scratch, s, own, sample):
         s: the stream.
         own: the channel, counted through all streams.
         sample: what the fixed filter left of the sample.
+        led: whether taps come from elsewhere, so that nothing is fitted.
     """
     lags, hop, phase = shape.lags, shape.hop, state.phases[s]
     row = own * (lags + 2 * hop)
     state.heard[row + lags + hop + phase] = sample
-    end = row + phase + 1 + hop
     if phase + 1 == hop:
         for v in range(row, row + lags + hop):
             state.heard[v] = state.heard[v + hop]
-        sum_up(lanes, shape, weights, state, scratch, own)
-        fit(lanes, shape, weights, state, scratch, own)
-        end = row + hop
+        if not led:
+            sum_up(lanes, shape, weights, state, scratch, own)
+            fit(lanes, shape, weights, state, scratch, own)
+
+
+@inlined
+def followed(lanes, shape, state, s, own, taps, first):
+    """Returns what taps that begin at a place predict after all that a channel has heard."""
+    lags, hop, heard = shape.lags, shape.hop, state.phases[s] + 1
+    end = own * (lags + 2 * hop) + hop + (heard if heard < hop else 0)
     sums = splat(lanes, 0.0)
     for v in range(0, lags, width_of(lanes)):
-        taps = load(lanes, state.taps, own * lags + v)
-        sums = fma(load(lanes, state.heard, end + v), taps, sums)
+        sums = fma(load(lanes, state.heard, end + v), load(lanes, taps, first + v), sums)
     return total(sums)
 
 

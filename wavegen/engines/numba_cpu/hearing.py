@@ -17,7 +17,7 @@ import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import inlined
 from wavegen.engines.numba_cpu.fading import HUSH
-from wavegen.engines.numba_cpu.following import follow
+from wavegen.engines.numba_cpu.following import followed, hear
 from wavegen.engines.numba_cpu.shapes import EXPECTED, FILTER, MOMENT, PARTS, WHITENING
 from wavegen.engines.numba_cpu.vector import (
     fma,
@@ -59,7 +59,7 @@ def companded(x):
 
 
 @inlined
-def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters, parts):
+def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters, parts, lead, led):
     """Writes the input of a stream's first block, and what is expected next."""
     width, residual, channels = width_of(lanes), shape.residual, shape.channels
     for c in range(channels):
@@ -67,7 +67,14 @@ def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters, parts):
         own = s * channels + c
         if shape.order:
             at = (s * parts + t * PARTS // greater(shape.every, 1)) * channels + c
-            expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at)
+            taps, first, excited = state.taps, own * shape.lags, np.float32(0.0)
+            if led:
+                taps, first = lead, led_at(shape, s, t, c, parts)
+                excited = lead[first + shape.lags + t % shape.every]
+            expect(
+                lanes, shape, weights, state, scratch, s, c, own, sample, filters, at,
+                taps, first, excited, led,
+            )  # fmt: skip
         else:
             scratch.heard[c] = companded(sample)
             scratch.expected[EXPECTED * own], scratch.expected[EXPECTED * own + 1] = 0.0, 1.0
@@ -90,6 +97,13 @@ def enter(lanes, shape, weights, state, scratch, s, t, tokens, filters, parts):
 
 
 @inlined
+def led_at(shape, s, t, c, parts):
+    """Returns where what leads a stream's channel at a time begins."""
+    hop = s * (parts // PARTS) + t // shape.every
+    return (hop * shape.channels + c) * (shape.lags + shape.every)
+
+
+@inlined
 def filtered(lanes, taps, first, state, at):
     """Returns what the first filter predicts after the samples that begin at a place."""
     sums = splat_wide(lanes, 0.0)
@@ -100,10 +114,15 @@ def filtered(lanes, taps, first, state, at):
 
 
 @inlined
-def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at):
+def expect(
+    lanes, shape, weights, state, scratch, s, c, own, sample, filters, at, following, begin,
+    excited, led
+):  # fmt: skip
     """Writes mean and scale of a channel's next sample, and the features of this one.
 
-    Where filters are given, number `at` is in force; both samples are filtered by it.
+    Where filters are given, number `at` is in force; both samples are filtered by it. Taps of the
+    predictor that follows begin at a place of `following`; if they are led, excited by something,
+    what they expect is not damped.
     """
     place, base, at_moment = state.places[shape.layers], own * 2 * WHITENING, own * MOMENT
     taps, first, size, innovation = weights.whitening, 0, np.float32(1.0), np.float32(1.0)
@@ -118,8 +137,9 @@ def expect(lanes, shape, weights, state, scratch, s, c, own, sample, filters, at
         power = np.float32(POWER_POLE) * state.moment[at_moment + 2]
         power += np.float32(1 - POWER_POLE) * rest * rest
         missing = NOISE * greater(LEAST - power, np.float32(0.0))
-    rest = follow(lanes, shape, weights, state, scratch, s, own, rest)
-    if power > MOST:
+    hear(lanes, shape, weights, state, scratch, s, own, rest, led)
+    rest = followed(lanes, shape, state, s, own, following, begin) + excited
+    if power > MOST and not led:
         rest *= np.float32(math.sqrt(MOST / (power + np.float32(1e-6))))
     mean = np.float32(fixed + size * rest)
     if power > WILD:

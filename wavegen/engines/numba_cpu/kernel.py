@@ -114,8 +114,8 @@ def blocks(lanes, shape, weights, state, scratch, streams, knots, t):
 
 @kept
 def run(
-    lanes, shape, weights, state, scratch, tokens, knots, filters, noise, controls, mode, nats,
-    spellings
+    lanes, shape, weights, state, scratch, tokens, knots, filters, lead, noise, controls, mode,
+    nats, spellings
 ):  # fmt: skip
     """Hears `tokens[:, t]` for every t and, but for LISTEN, weighs or draws the one after.
 
@@ -129,6 +129,8 @@ def run(
         knots: float32, what is given to the gates, [stream][knot][layer][2 * gate]; or of no size.
         filters: float32, given [stream][part of a hop][channel][FILTER], coefficients, oldest
             sample first, size of what they leave, innovation; or of no size.
+        lead: float32, what leads, [stream][hop][channel][lags + every]: taps of the predictor that
+            follows, oldest sample first, and the excitation of each sample; or of no size.
         noise: float32 (streams, time, channels) uniforms, for DRAW.
         controls: float32 (streams, 2), temperature and top-p.
         mode: LISTEN, DRAW or JUDGE.
@@ -140,11 +142,12 @@ def run(
     time = length - 1
     spell = spellings.size > 0
     parts = filters.size // (streams * shape.channels * FILTER)
-    given = pointer(filters)
+    given, led = pointer(filters), lead.size > 0
+    leading = pointer(lead)
     weights, state, scratch = pointers(weights), pointers(state), pointers(scratch)
     for t in range(time):
         for s in range(streams):
-            enter(lanes, shape, weights, state, scratch, s, t, tokens, given, parts)
+            enter(lanes, shape, weights, state, scratch, s, t, tokens, given, parts, leading, led)
         if shape.order:
             place = state.places[shape.layers] + 1
             state.places[shape.layers] = place if place < WHITENING else 0

@@ -1,0 +1,124 @@
+"""What leads a renderer sample by sample: predictor and excitation of the sound that tells.
+
+Left to itself a linear predictor listens to what was drawn, and what it takes for a tone there it
+keeps. Here it listens to the sound that is to be played (so tones are where that has them, and
+between them there is as little), and of what it leaves of that sound a share is played, too, as in
+a residual-excited vocoder (Un and Magill 1975, IEEE Trans. Commun. 23:1466): the rest is drawn,
+as in mixed excitation (McCree and Barnwell 1995, IEEE Trans. Speech Audio Process. 3:242).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import fft
+from scipy.linalg import solve_toeplitz
+
+from wavegen.bands import FILTER, PARTS, TAPS, Bands
+from wavegen.framing import mean_and_difference
+
+FITTED_SECONDS = 0.016  # from fit to fit, about
+AHEAD_SECONDS = 0.03  # by so much later sound is fitted, too
+LENGTH = 6  # of the window, in times at which it peaks
+RIDGE = 1e-4  # of the autocorrelation at lag 0, added to it: white noise 40 dB below
+HUSH = 1e-9  # power of noise that is always there, in sizes of what the given filter leaves
+
+
+def ahead_of(config: Any, bands: Bands) -> int:
+    """Returns how many samples ahead a lead listens."""
+    return min(round(AHEAD_SECONDS * config.sample_rate), bands.reach)
+
+
+class Lead:
+    """Adds to what a renderer is given of a sound what leads it, block by block, in order."""
+
+    def __init__(self, config: Any, bands: Bands, share: float) -> None:
+        """Begins after silence.
+
+        Args:
+            config: of a conditioned WaveNet with a predictor.
+            bands: its analysis.
+            share: 0 .. 1, of the excitation's amplitude.
+        """
+        self.bands, self.share, self.order = bands, np.float32(share), config.predictor_order
+        rate = config.sample_rate
+        self.every = max(1, round(FITTED_SECONDS * rate / bands.hop))  # knots from fit to fit
+        self.ahead = ahead_of(config, bands)
+        peak = config.predictor_memory * rate
+        ago = np.arange(round(LENGTH * peak))[::-1]
+        self.window = ((ago + 1) / peak * np.exp(1 - ago / peak)).astype("float32")  # Barnwell 1981
+        self.size = fft.next_fast_len(len(self.window) + self.order, real=True)
+        self.hops = 0  # since the beginning
+        self.past: Any = None  # (rows, channels, samples of the window), whitened
+        self.taps: Any = None  # in force
+
+    def hear(self, window: np.ndarray, given: np.ndarray) -> None:
+        """Hears what goes before, as `step` does: hops of a whole window of the fit, or more."""
+        time = (given.shape[1] - 1) * self.bands.hop
+        self.past = self.whitened(window, given, time)[0][..., :time][..., -len(self.window) :]
+
+    def step(self, window: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """Returns `(rows, hops + 1, ...)`: what is given, and what leads from each knot on.
+
+        Args:
+            window: `(rows, channels, reach + hops * hop + reach)`, the sound from `reach` samples
+                before the first to be drawn.
+            given: `(rows, hops + 1, ...)`, of `Bands.given`.
+        """
+        hop, order, (rows, count, _) = self.bands.hop, self.order, given.shape
+        whitened, wanted = self.whitened(window, given, (count - 1) * hop)
+        heard = np.concatenate([self.past, whitened], axis=-1)
+        start = len(self.window)
+        lead = np.zeros((rows, count, self.bands.channels, order + hop), "float32")
+        for i in range(count - 1):  # nothing leads on from the last knot
+            at = start + i * hop
+            if self.hops % self.every == 0:
+                self.taps = self.fitted(heard[..., : at + self.ahead])
+            self.hops += 1
+            before = heard[..., at - order : at + hop - 1]
+            views = np.lib.stride_tricks.sliding_window_view(before, order, axis=-1)
+            expected = (views @ self.taps[..., None])[..., 0]
+            lead[:, i, :, :order] = self.taps
+            lead[:, i, :, order:] = self.share * (wanted[..., i * hop : (i + 1) * hop] - expected)
+        self.past = heard[..., : start + (count - 1) * hop][..., -start:]
+        return np.concatenate([given, lead.reshape(rows, count, -1)], axis=-1)
+
+    def whitened(
+        self, window: np.ndarray, given: np.ndarray, time: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what given filters leave of a sound, `(rows, channels, time + ahead)` each.
+
+        The first as a renderer hears it, by the filter for the sample after each; the second by
+        each one's own, what has to be expected. Beyond the last knot its filter stays.
+        """
+        channels, reach, part = self.bands.channels, self.bands.reach, self.bands.hop // PARTS
+        sound = mean_and_difference(window).astype("float32") if self.bands.turned else window
+        features = self.bands.features
+        filters = given[:, :-1, features : features + PARTS * channels * FILTER]
+        filters = filters.reshape(len(given), -1, channels, FILTER).swapaxes(1, 2)
+        time += self.ahead
+        frames = np.lib.stride_tricks.sliding_window_view(
+            sound[..., reach - TAPS : reach + time], TAPS + 1, axis=-1
+        )
+        found = []
+        for first in (1, 0):
+            place = np.minimum((np.arange(time) + first) // part, filters.shape[2] - 1)
+            own = filters[:, :, place]  # innovation, size, coefficients, the newest first
+            expected = np.einsum("rctn,rctn->rct", frames[..., TAPS - 1 :: -1], own[..., 2:])
+            found.append((frames[..., TAPS] - expected) / own[..., 1])
+        return found[0], found[1]
+
+    def fitted(self, heard: np.ndarray) -> np.ndarray:
+        """Returns the predictor of the end of a sound, `(rows, channels, order)`, oldest first.
+
+        By the autocorrelation method (Makhoul 1975): its resonances are stable.
+        """
+        part = heard[..., -len(self.window) :] * self.window
+        spectrum = fft.rfft(part, self.size, axis=-1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        correlation = fft.irfft(power, self.size, axis=-1)[..., : self.order + 1].astype(float)
+        correlation[..., 0] = correlation[..., 0] * (1 + RIDGE) + HUSH * len(self.window)
+        rows = correlation.reshape(-1, self.order + 1)
+        taps = [solve_toeplitz(row[:-1], row[1:]) for row in rows]
+        return np.reshape(taps, (*heard.shape[:2], -1))[..., ::-1].astype("float32")
