@@ -19,7 +19,7 @@ from wavegen.framing import STEREO
 # Share of the shifts that a network learned on music, while it draws under bands: on its own sound,
 # which it never heard, they make tones waver, and what is to begin the bands say. And how much
 # longer than when it learned its predictor listens then.
-GIVEN_SHIFT, GIVEN_SUSTAIN = 0.0, 8.0
+GIVEN_SHIFT, GIVEN_SUSTAIN, GIVEN_FOLLOW = 0.0, 8.0, 0.8
 
 
 @dataclass(frozen=True)

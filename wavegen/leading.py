@@ -20,6 +20,7 @@ from wavegen.framing import mean_and_difference
 
 FITTED_SECONDS = 0.016  # from fit to fit, about
 AHEAD_SECONDS = 0.03  # by so much later sound is fitted, too
+SHORTER = 0.25  # than what was drawn by itself would be listened to
 LENGTH = 6  # of the window, in times at which it peaks
 RIDGE = 1e-4  # of the autocorrelation at lag 0, added to it: white noise 40 dB below
 HUSH = 1e-9  # power of noise that is always there, in sizes of what the given filter leaves
@@ -37,7 +38,7 @@ class Lead:
         """Begins after silence.
 
         Args:
-            config: of a conditioned WaveNet with a predictor.
+            config: of a conditioned WaveNet with a predictor, as it draws.
             bands: its analysis.
             share: 0 .. 1, of the excitation's amplitude.
         """
@@ -45,7 +46,7 @@ class Lead:
         rate = config.sample_rate
         self.every = max(1, round(FITTED_SECONDS * rate / bands.hop))  # knots from fit to fit
         self.ahead = ahead_of(config, bands)
-        peak = config.predictor_memory * rate
+        peak = SHORTER * config.predictor_memory * rate
         ago = np.arange(round(LENGTH * peak))[::-1]
         self.window = ((ago + 1) / peak * np.exp(1 - ago / peak)).astype("float32")  # Barnwell 1981
         self.size = fft.next_fast_len(len(self.window) + self.order, real=True)

@@ -89,6 +89,7 @@ class Rendering:
         played: SHA-256 of that file.
         seed: the user's number, which decides all chance.
         temperature: of the draw.
+        follow: share of the sound's own excitation.
         engine: that drew.
         precision: of its weights.
     """
@@ -100,6 +101,7 @@ class Rendering:
     played: str
     seed: int
     temperature: float
+    follow: float
     engine: str
     precision: str
 
@@ -234,6 +236,7 @@ RENDERING = {name: CHECKS[name] for name in ("version", "model", "model_path", "
     "played": _digest,
     "seed": CHECKS["seed"],
     "temperature": _real(0.0, 10.0),
+    "follow": _real(0.0, 1.0),
     "engine": _text,
     "precision": _text,
 }

@@ -18,7 +18,7 @@ from wavegen.bands import CALM, SPAN_DB, bands_of
 from wavegen.chance import uniforms
 from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
-from wavegen.config import GIVEN_SUSTAIN
+from wavegen.config import GIVEN_FOLLOW, GIVEN_SUSTAIN
 from wavegen.errors import UsageError
 from wavegen.guard import CANDIDATES, LOAD
 from wavegen.leading import Lead, ahead_of
@@ -26,7 +26,6 @@ from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.064  # drawn in one call of the engine
 MENDED_SECONDS, MENDED_DB = 0.6, 6.0  # in which what bands lack is told beside them; at most
-FOLLOW = 0.8  # of the amplitude of what is told and cannot be foretold, that is played, too
 HEADROOM_DB = 20.0  # to full scale from the loudest it plays: what is cut off there rings on
 HEARD_DB = 60.0  # below what is told the loudest, a band does not count any more
 FITTED_SECONDS = 2.0  # of the past that the linear predictor hears, beside the receptive field
@@ -72,8 +71,8 @@ class Instrument:
             )
         self.config, self.bands = model.config, bands
         self.codec = codec_of(model.config)
-        drawing = model.config.sustained(sustain)
-        self.engine = engines.make(model, engine, precision, drawing)
+        self.drawing = model.config.sustained(sustain)
+        self.engine = engines.make(model, engine, precision, self.drawing)
         climate = climate or Climate.of_model(model)
         self.loudest_db = climate.loudest_db if climate else -np.inf
 
@@ -117,7 +116,7 @@ class Instrument:
         top_p: Any = 1.0,
         candidates: int | None = None,
         loudest_db: float = -np.inf,
-        follow: float = FOLLOW,
+        follow: float = GIVEN_FOLLOW,
     ) -> Iterator[np.ndarray]:
         """Yields `(rows, channels, samples)`, in all as many samples as are told.
 
@@ -149,7 +148,7 @@ class Instrument:
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
         done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
         led = follow > 0 and self.config.predictor_order > 0
-        lead = Lead(self.config, self.bands, follow) if led else None
+        lead = Lead(self.drawing, self.bands, follow) if led else None
         for window, samples in windows((gain * block for block in told), heard.sound, whole, reach):
             rows = len(window)
             if session is None:

@@ -20,7 +20,7 @@ from wavegen.cli.values import (
     share,
     sustain,
 )
-from wavegen.config import UNASKED
+from wavegen.config import GIVEN_FOLLOW, UNASKED
 from wavegen.fields import nearest
 from wavegen.presets import PRESETS
 
@@ -49,6 +49,9 @@ EPILOG = {
     "demo-wavenet; -m plays them by name. They have learned nothing but recordings/shipped, "
     "for 28 and 25 minutes of a core each; recordings/README.md has the commands."
 }
+
+
+FOLLOW = f"share of the sound's own wave; at 0 only its bands are played ({GIVEN_FOLLOW})"
 
 
 class Parser(argparse.ArgumentParser):
@@ -202,6 +205,7 @@ def render_flags(command: argparse.ArgumentParser) -> None:
     add("sounds", nargs="+", metavar="SOUND", help="what is to be played")
     add("-m", "--model", help="a duet, or a WaveNet with --condition-bands (the newest run)")
     add("--temperature", type=factor, default=1.0, help="how widely it draws: 1 as learned (1)")
+    add("--follow", type=fraction, default=GIVEN_FOLLOW, help=FOLLOW)
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
     add("-o", "--out", type=folder, default="generated", help="folder for the results (generated)")
     add("--filename", default="{seed_name}-{model}-{seed}", help="pattern of the names")

@@ -60,7 +60,8 @@ def render(
     naming.refuse(path, sound, arguments.force, *map(Path, arguments.sounds))
     made = Rendering(
         __version__, file.sha256, str(file.path), str(sound), digest(sound), arguments.seed,
-        arguments.temperature, instrument.engine.name, instrument.engine.precision,
+        arguments.temperature, arguments.follow, instrument.engine.name,
+        instrument.engine.precision,
     )  # fmt: skip
     write_rendered(instrument, made, sound, path, arguments.subtype, arguments.force, console)
     console.result(str(path))
@@ -115,6 +116,7 @@ def write_rendered(
             silence,
             rng_seed=made.seed,
             temperature=made.temperature,
+            follow=made.follow,
             loudest_db=loudest_db(told(), config.sample_rate),
         ):
             writer.write(block[0])
