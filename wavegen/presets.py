@@ -55,10 +55,7 @@ PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
 # What makes an LSTM and a WaveNet of the same preset fit for a duet.
 DUETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tiny": (dict(sample_rate=16000), dict(condition_bands=32)),
-    "small": (
-        dict(sample_rate=16000, channels=1, n_fft=768, hop_length=384),
-        dict(condition_bands=48),
-    ),
+    "small": ({}, dict(sample_rate=22050, channels=2, condition_bands=64)),
     "fullband": (
         dict(timbre_seconds=8.0),
         dict(channels=2, condition_bands=64, condition_hop=256),

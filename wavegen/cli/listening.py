@@ -67,9 +67,10 @@ class Listener:
     def blocks(
         self, model: Any, climate: Climate, seed: np.ndarray, rest: np.ndarray
     ) -> Iterator[np.ndarray]:
-        """Yields what a model plays after the seed; a conditioned one plays what really follows."""
+        """Yields what a model plays after the seed; a conditioned one by the bands of the music."""
         if bands_of(model.config):
-            yield from Instrument(model, climate=climate).play([rest[None]], seed)
+            instrument = Instrument(model, climate=climate)
+            yield from instrument.play([rest[None]], seed, follow=0.0)
             return
         sampler = Sampler(model, climate=climate)
         skip = sampler.codec.delay_samples  # the stream begins so long before the seed's end
