@@ -166,7 +166,7 @@ def trained(options: argparse.Namespace, scratch: str) -> Iterator[tuple[Path, P
                 name = f"{folder.name}-{preset}-{minutes:g}"
                 command = ["train", str(part_of(folder, "train"))]
                 command += ["--preset", preset, "--name", name]
-                command += ["--arch", options.arch]
+                command += ["--arch", options.arch] if options.arch else []
                 command += ["--runs", scratch, "--for", f"{minutes:g}m", "--sample-seconds", "1"]
                 wavegen(*command)
                 yield folder, Path(scratch) / name / "model.safetensors"
@@ -314,7 +314,7 @@ def main() -> None:
     add("--sets", type=Path, nargs="+", required=True, help="folders, with train/ and heldout/")
     add("--minutes", type=float, nargs="+", default=[20.0], help="to train for (20)")
     add("--presets", nargs="+", default=["small"], help="to train (small)")
-    add("--arch", default="wavenet", help="family to train (wavenet)")
+    add("--arch", help="family to train (what train makes unasked)")
     add("--runs", nargs="+", help="runs that are there, one for each of the sets")
     add("--folder", type=Path, help="judge these sounds instead")
     add("--count", type=int, default=8, help="continuations (8)")
