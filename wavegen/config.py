@@ -16,9 +16,9 @@ from wavegen.errors import UsageError
 from wavegen.fields import bounded, checked, nearest
 from wavegen.framing import STEREO
 
-# Share of the shifts that a network learned on music, while it draws under bands: on its own sound,
-# which it never heard, they make tones waver, and what is to begin the bands say. And how much
-# longer than when it learned its predictor listens then.
+# While a WaveNet draws under bands: share of the shifts that it learned on music (on its own sound,
+# which it never heard, they make tones waver, and what is to begin the bands say); how much longer
+# than when it learned its predictor listens; share of the excitation that leads it (`leading`).
 GIVEN_SHIFT, GIVEN_SUSTAIN, GIVEN_FOLLOW = 0.0, 8.0, 0.8
 
 

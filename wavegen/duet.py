@@ -1,7 +1,7 @@
 """Two models as one instrument: an LSTM composes, a WaveNet plays what it composed.
 
-The composer's sound never leaves the house: the renderer is given its bands (`bands`), some hops
-ahead, and draws a wave of its own under them. Both have heard the seed.
+The renderer is given the bands (`bands`) of what the composer makes, some hops ahead, is led by its
+wave (`leading`), and draws what is heard. Both have heard the seed.
 """
 
 from __future__ import annotations

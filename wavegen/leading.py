@@ -47,7 +47,7 @@ class Lead:
         self.every = max(1, round(FITTED_SECONDS * rate / bands.hop))  # knots from fit to fit
         self.ahead = ahead_of(config, bands)
         peak = SHORTER * config.predictor_memory * rate
-        ago = np.arange(round(LENGTH * peak))[::-1]
+        ago = np.arange(max(round(LENGTH * peak), self.order))[::-1]
         self.window = ((ago + 1) / peak * np.exp(1 - ago / peak)).astype("float32")  # Barnwell 1981
         self.size = fft.next_fast_len(len(self.window) + self.order, real=True)
         self.hops = 0  # since the beginning

@@ -1,8 +1,9 @@
 """Play what one is told: a conditioned WaveNet draws the wave under the bands of another sound.
 
 The sound that tells is heard some hops ahead (`Instrument.ahead`); what is drawn follows it sample
-for sample. Of several ways to go on for some milliseconds the one is kept whose bands are nearest,
-and by what its bands lack of late the next ones are told louder.
+for sample, led by its own predictor and excitation (`leading`), or by its bands alone. Of several
+ways to go on for some milliseconds the one is kept whose bands are nearest, and by what its bands
+lack of late the next ones are told louder.
 What tells may come from a file (`wavegen render`), or from an LSTM that composes (`duet`).
 """
 
