@@ -1,6 +1,6 @@
 """Copy synthesis: held-out music played by a conditioned WaveNet, beside that music.
 
-    python benchmarks/rendering.py --run RUN --folder HELDOUT [--seconds 15] [--follow 0.8]
+    python benchmarks/rendering.py --run RUN --folder HELDOUT [--seconds 15] [--follow 0.9]
 
 For every recording: level error second by second, mean and greatest (dB); log-spectral distance
 (dB; line by line of 64 ms, down to 60 dB below the loudest), and that of the codec alone; error of
@@ -22,6 +22,7 @@ import numpy as np
 from wavegen import audio, checkpoint, likeness, listing
 from wavegen.bands import SPAN_DB
 from wavegen.climate import level_db
+from wavegen.codec import codec_of
 from wavegen.config import GIVEN_FOLLOW
 from wavegen.modelfile import judge_of
 from wavegen.rendering import Instrument
@@ -66,8 +67,8 @@ def measure(instrument: Instrument, sound: np.ndarray, follow: float) -> dict[st
     error = (found - wanted)[wanted > wanted.max() - 60]
     parts = [likeness.measure(music, rate)]
     like = likeness.compare(likeness.measure(drawn, rate), parts, parts)
-    codec = instrument.codec
-    same = codec.decode_step(codec.encode_step(music, ())[0][None], ())[0][0]
+    codec = codec_of(instrument.config)
+    same = codec.decode(codec.encode(music))
     apart, least = (log_spectral_distance(s, music, rate) for s in (drawn, same))
     first, last = (
         [

@@ -94,7 +94,7 @@ def test_what_is_cut_off_at_full_scale_comes_to_rest(instrument):
     """However stable a filter is, what is cut off after it may keep it going for ever."""
     hops = 250
     given = instrument.bands.along(0.1 * bell(1 + hops * 32 / 8000))[None, : hops + 1]
-    wild = np.random.default_rng(0).integers(0, 2, (1, 1 + hops * 32, 1)) * 65535
+    wild = np.random.default_rng(0).integers(0, 2, (1, 1 + hops * 32, 1)) * (2**24 - 1)
     heard = instrument.engine.prime(wild[:, : 1 + 32], given=given[:, :2])
     noise = np.full((1, (hops - 1) * 32, 1), 0.5)
     drawn = instrument.engine.open(heard).draw(noise, given[:, 1:])

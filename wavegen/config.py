@@ -19,7 +19,7 @@ from wavegen.framing import STEREO
 # While a WaveNet draws under bands: share of the shifts that it learned on music (on its own sound,
 # which it never heard, they make tones waver, and what is to begin the bands say); how much longer
 # than when it learned its predictor listens; share of the excitation that leads it (`leading`).
-GIVEN_SHIFT, GIVEN_SUSTAIN, GIVEN_FOLLOW = 0.0, 8.0, 0.8
+GIVEN_SHIFT, GIVEN_SUSTAIN, GIVEN_FOLLOW = 0.0, 8.0, 0.9
 
 
 @dataclass(frozen=True)

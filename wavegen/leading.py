@@ -23,6 +23,7 @@ AHEAD_SECONDS = 0.03  # by so much later sound is fitted, too
 SHORTER = 0.25  # than what was drawn by itself would be listened to
 LENGTH = 6  # of the window, in times at which it peaks
 RIDGE = 1e-4  # of the autocorrelation at lag 0, added to it: white noise 40 dB below
+QUIETEST = 1e-6  # linear amplitude of an innovation: a scale is never 0
 HUSH = 1e-9  # power of noise that is always there, in sizes of what the given filter leaves
 
 
@@ -62,6 +63,8 @@ class Lead:
     def step(self, window: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Returns `(rows, hops + 1, ...)`: what is given, and what leads from each knot on.
 
+        Of tones bands tell more innovation than there is: it is lowered to what was left of them.
+
         Args:
             window: `(rows, channels, reach + hops * hop + reach)`, the sound from `reach` samples
                 before the first to be drawn.
@@ -72,6 +75,7 @@ class Lead:
         heard = np.concatenate([self.past, whitened], axis=-1)
         start = len(self.window)
         lead = np.zeros((rows, count, self.bands.channels, order + hop), "float32")
+        left = np.zeros((rows, count, self.bands.channels), "float32")
         for i in range(count - 1):  # nothing leads on from the last knot
             at = start + i * hop
             if self.hops % self.every == 0:
@@ -81,9 +85,27 @@ class Lead:
             views = np.lib.stride_tricks.sliding_window_view(before, order, axis=-1)
             expected = (views @ self.taps[..., None])[..., 0]
             lead[:, i, :, :order] = self.taps
-            lead[:, i, :, order:] = self.share * (wanted[..., i * hop : (i + 1) * hop] - expected)
+            excitation = wanted[..., i * hop : (i + 1) * hop] - expected
+            lead[:, i, :, order:] = self.share * excitation
+            left[:, i] = np.sqrt(np.mean(np.square(excitation), axis=-1))
         self.past = heard[..., : start + (count - 1) * hop][..., -start:]
-        return np.concatenate([given, lead.reshape(rows, count, -1)], axis=-1)
+        found = [self.surprised(given, left), lead.reshape(rows, count, -1)]
+        return np.concatenate(found, axis=-1)
+
+    def surprised(self, given: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """Returns what is given, its innovation no greater than what could not be foretold.
+
+        Args:
+            given: `(rows, count, ...)`.
+            left: `(rows, count, channels)`, RMS of the excitation, in sizes of what filters leave.
+        """
+        features, channels = self.bands.features, self.bands.channels
+        end, found = features + PARTS * channels * FILTER, given.copy()
+        filters = found[..., features:end].reshape(*given.shape[:2], PARTS, channels, FILTER)
+        most = np.maximum(left[:, :, None] * filters[..., 1], QUIETEST)
+        filters[..., 0] = np.minimum(filters[..., 0], most)
+        found[..., features:end] = filters.reshape(*given.shape[:2], -1)
+        return found
 
     def whitened(
         self, window: np.ndarray, given: np.ndarray, time: int

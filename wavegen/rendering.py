@@ -18,7 +18,7 @@ from wavegen import engines
 from wavegen.bands import CALM, SPAN_DB, bands_of
 from wavegen.chance import uniforms
 from wavegen.climate import Climate, level_db
-from wavegen.codec import codec_of
+from wavegen.codec import PCM24, codec_of
 from wavegen.config import GIVEN_FOLLOW, GIVEN_SUSTAIN
 from wavegen.errors import UsageError
 from wavegen.guard import CANDIDATES, LOAD
@@ -71,9 +71,12 @@ class Instrument:
                 "--arch wavenet --condition-bands 48"
             )
         self.config, self.bands = model.config, bands
-        self.codec = codec_of(model.config)
-        self.drawing = model.config.sustained(sustain)
-        self.engine = engines.make(model, engine, precision, self.drawing)
+        config = model.config
+        mixture = config.head == "logistic"
+        self.codec = PCM24(config.channels, config.stereo) if mixture else codec_of(config)
+        self.fine = PCM24.fine if mixture else 1
+        self.drawing = config.sustained(sustain)
+        self.engine = engines.make(model, engine, precision, self.drawing, self.fine)
         climate = climate or Climate.of_model(model)
         self.loudest_db = climate.loudest_db if climate else -np.inf
 
@@ -99,11 +102,16 @@ class Instrument:
         hops, after = -(-wanted // hop), -(-reach // hop)
         size = 1 + hops * hop
         before = last(past, size + after * hop + reach)
-        frames = self.codec.encode_step(before[:, reach:], ())[0][None]
+        frames = self.codec.encode(before[:, reach:])[None]
         common = before[:, 1 : size + 2 * reach]
         given = self.bands.given(self.bands.levels(common[None]))
         session = self.engine.prime(frames[:, :size], given=given)
         return Listened(past, session, frames[:, size:], gain)
+
+    def log_prob(self, frames: np.ndarray) -> np.ndarray:
+        """Returns the log-probability of all frames `(time, channels)` but the first, nats."""
+        sound = codec_of(self.config).decode(frames)
+        return self.engine.log_prob(frames * self.fine, self.bands.along(sound))
 
     def play(
         self,
@@ -172,7 +180,7 @@ class Instrument:
             for name, value in controls.items():
                 controls[name] = value if np.ndim(value) == 0 else np.asarray(value)[each]
             frames = voices.draw(np.stack(noise), given, **controls)
-            drawn = self.codec.decode_step(frames, ())[0]
+            drawn = self.codec.decode(frames)
             sound = np.concatenate([before[each], drawn], axis=-1)
             knots = whole // hop  # whose windows end within the block
             ours = self.bands.measured(sound[..., -(knots - 1) * hop - 2 * self.bands.half :])

@@ -22,7 +22,7 @@ from wavegen.modelfile import ModelFile
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
-def reference(model: Any, config: Config, precision: str | None) -> Any:
+def reference(model: Any, config: Config, precision: str | None, fine: int) -> Any:
     """Returns the reference engine of a Keras model, or of the model that a file holds."""
     from wavegen.engines.reference import Reference
 
@@ -31,11 +31,15 @@ def reference(model: Any, config: Config, precision: str | None) -> Any:
     from wavegen import models
 
     if isinstance(model, ModelFile):
-        return Reference(models.load(dataclasses.replace(model, config=config)))
-    return Reference(model if model.config == config else models.copy(model, config))
+        own = models.load(dataclasses.replace(model, config=config))
+    else:
+        own = model if model.config == config and fine == 1 else models.copy(model, config)
+    if fine > 1:
+        own.fine = fine
+    return Reference(own)
 
 
-def compiled(model: Any, config: Config, precision: str | None) -> Any:
+def compiled(model: Any, config: Config, precision: str | None, fine: int) -> Any:
     """Returns the compiled engine of a family; of a file's model without importing Keras."""
     if not is_compiled(model.config):
         raise UsageError(
@@ -54,7 +58,8 @@ def compiled(model: Any, config: Config, precision: str | None) -> Any:
 
         check_shapes(model, weights, weight_shapes(model.config))
         codec = codec_of(model.config)
-        return NumbaCPU(config, weights, codec.values, codec.edges, precision=precision)
+        tables = codec.values, codec.edges
+        return NumbaCPU(config, weights, *tables, precision=precision, fine=fine)
     from wavegen.engines import numba_spectral
 
     check_shapes(model, weights, numba_spectral.weight_shapes(model.config, EMBEDDING))
@@ -88,6 +93,7 @@ def make(
     engine: str | None = None,
     precision: str | None = None,
     config: Config | None = None,
+    fine: int = 1,
 ) -> Any:
     """Returns an engine with a snapshot of a model's weights.
 
@@ -96,13 +102,14 @@ def make(
         engine: a key of `ENGINES`; None takes the fastest that runs the family here.
         precision: float32, bfloat16 or int8; None is the engine's default.
         config: the model's, or one with the same weights, as `sustained` has it.
+        fine: levels of a WaveNet's mixture in a step of 16 bits, of all frames, see `PCM24`.
 
     Raises:
         UsageError: no such engine or precision, or one that cannot run this family.
     """
     check_names(engine, precision)
     name = engine or best(model.config)
-    return ENGINES[name](model, config or model.config, precision)
+    return ENGINES[name](model, config or model.config, precision, fine)
 
 
 def check_names(engine: str | None, precision: str | None) -> None:

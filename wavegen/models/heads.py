@@ -80,9 +80,9 @@ def draw_level(logits: Any, uniform: Any, temperature: Any, top_p: Any) -> Any:
     return ops.where(temperature > 0, level, likeliest)
 
 
-def amplitude(levels: Any) -> Any:
-    """Returns the float32 amplitude of int32 16-bit levels."""
-    return (ops.cast(levels, "float32") - LEVELS // 2) * STEP
+def amplitude(levels: Any, fine: int = 1) -> Any:
+    """Returns the float32 amplitude of int32 levels, `fine` of them in a step of 16 bits."""
+    return (ops.cast(levels, "float32") - LEVELS // 2 * fine) * (STEP / fine)
 
 
 def mixture(out: Any, mean: Any, scale: Any) -> tuple[Any, Any, Any]:
@@ -130,15 +130,16 @@ def first_bias(config: Any) -> np.ndarray:
     return mixture_bias(config.mixtures, NARROW if config.condition_bands else WIDE)
 
 
-def mixture_log_prob(parts: tuple[Any, Any, Any], levels: Any) -> Any:
-    """Returns log-probabilities in nats `(...)` of int32 16-bit levels `(...)`.
+def mixture_log_prob(parts: tuple[Any, Any, Any], levels: Any, fine: int = 1) -> Any:
+    """Returns log-probabilities in nats `(...)` of the steps of 16 bits about levels `(...)`.
 
     Args:
         parts: of `mixture`.
-        levels: 0 .. 65535; the outermost take the tails.
+        levels: int32, 0 .. 65536 * fine - 1; the outermost take the tails.
+        fine: levels in a step of 16 bits.
     """
     weights, means, scales = parts
-    x, levels = amplitude(levels)[..., None], levels[..., None]
+    x, levels = amplitude(levels, fine)[..., None], levels[..., None] / fine
     high = (x + (STEP / 2 - means)) / scales
     low = high - STEP / scales
     above = ops.where(levels < LEVELS - 1, ops.log_sigmoid(high), 0.0)
@@ -149,8 +150,10 @@ def mixture_log_prob(parts: tuple[Any, Any, Any], levels: Any) -> Any:
     return ops.logaddexp(found, np.float32(np.log(UNIFORM / LEVELS)))
 
 
-def draw_mixture(parts: tuple[Any, Any, Any], uniform: Any, temperature: Any, top_p: Any) -> Any:
-    """Returns int32 16-bit levels `(...)` drawn from a mixture.
+def draw_mixture(
+    parts: tuple[Any, Any, Any], uniform: Any, temperature: Any, top_p: Any, fine: int = 1
+) -> Any:
+    """Returns int32 levels `(...)` drawn from a mixture.
 
     The uniform picks a component by the inverse CDF of the weights, and where in that component's
     stretch it lies is the uniform of the component's own inverse CDF.
@@ -161,6 +164,7 @@ def draw_mixture(parts: tuple[Any, Any, Any], uniform: Any, temperature: Any, to
         temperature: narrows or widens every component, and sharpens the weights below 1; 0 takes
             the middle of the weightiest.
         top_p: in (0, 1]: the middle share of the component that is drawn from; the rest is tails.
+        fine: levels in a step of 16 bits.
     """
     weights, means, scales = parts
     sharp = weights / ops.minimum(ops.maximum(temperature, 1e-6), 1.0)
@@ -176,5 +180,9 @@ def draw_mixture(parts: tuple[Any, Any, Any], uniform: Any, temperature: Any, to
     inner = (at - (upper - share)) / ops.maximum(share, 1e-9)
     inner = ops.clip(0.5 + (inner - 0.5) * top_p, 1e-6, 1 - 1e-6)
     x = mean + temperature * scale * (ops.log(inner) - ops.log1p(-inner))
+    if fine > 1:  # float32 holds whole numbers of so many bits, but no half beside them
+        half = LEVELS // 2 * fine
+        level = ops.clip(ops.round(x * (fine / STEP)), -half, half - 1)
+        return ops.cast(level, "int32") + half
     level = ops.clip(ops.floor(x / STEP + (LEVELS // 2 + 0.5)), 0, LEVELS - 1)
     return ops.cast(level, "int32")

@@ -136,9 +136,11 @@ class AdaptivePredictor(keras.layers.Layer):
         last, missing = [], 0.0
         if given is not None:
             power = one_pole(whitened * whitened, error[:, 1:2], POWER_POLE)
-            damped = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
-            rest = damped if lead is None else rest + lead[..., -1]
-            missing = NOISE * ops.maximum(LEAST - power, 0.0) * size * size
+            if lead is None:
+                rest = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
+                missing = NOISE * ops.maximum(LEAST - power, 0.0) * size * size
+            else:
+                rest = rest + lead[..., -1]
             last.append(power[:, -1:])
         mean = ahead + size * rest
         if given is not None:

@@ -44,7 +44,7 @@ class WaveNet(keras.Model):
         codec: Any = codec_of(config)
         self._values = np.asarray(codec.values, "float32")
         self._edges = np.asarray(codec.edges, "float32")
-        self.softmax = config.head == "softmax"
+        self.softmax, self.fine = config.head == "softmax", 1  # levels in a step of 16 bits
         residual, post, channels = config.residual_channels, config.post_channels, config.channels
         self.embeddings = [
             keras.layers.Embedding(config.levels, residual, name=f"embedding_{c}")
@@ -170,7 +170,9 @@ class WaveNet(keras.Model):
 
     def amplitude(self, levels: Any) -> Any:
         """Returns what int32 levels stand for, linear amplitude."""
-        return ops.take(self._values, levels) if self.softmax else heads.amplitude(levels)
+        return (
+            ops.take(self._values, levels) if self.softmax else heads.amplitude(levels, self.fine)
+        )
 
     def map_pasts(self, function: Callable, state: Any) -> Any:
         """Returns the state with `function(past)` in the place of each convolution's past."""
@@ -243,7 +245,8 @@ class WaveNet(keras.Model):
                 logits = self.channel_logits(y, c, left)
                 nats = -ops.sparse_categorical_crossentropy(levels, logits, from_logits=True)
             else:
-                nats = heads.mixture_log_prob(heads.mixture(*self.last_layer(y, c, left)), levels)
+                parts = heads.mixture(*self.last_layer(y, c, left))
+                nats = heads.mixture_log_prob(parts, levels, self.fine)
             found.append(nats)
         return ops.stack(found, axis=-1)
 
@@ -280,7 +283,7 @@ class WaveNet(keras.Model):
                 level = heads.draw_level(logits, noise[..., c], temperature, top_p)
             else:
                 parts = heads.mixture(*self.last_layer(y, c, left))
-                level = heads.draw_mixture(parts, noise[..., c], temperature, top_p)
+                level = heads.draw_mixture(parts, noise[..., c], temperature, top_p, self.fine)
             drawn.append(level)
         return ops.stack(drawn, axis=-1)
 

@@ -40,6 +40,7 @@ class NumbaCPU(Sessions):
         precision: str | None = None,
         threads: int | None = None,
         lanes: Lanes | None = None,
+        fine: int = 1,
     ) -> None:
         """Packs a copy of the weights.
 
@@ -53,11 +54,12 @@ class NumbaCPU(Sessions):
                 takes the fastest for one stream that costs less than 0.005 bits a sample.
             threads: cores to spread several streams over; None takes all.
             lanes: what to compile for; None is the best of this processor.
+            fine: levels of a mixture in a step of 16 bits, of all frames.
         """
         self.config, self.threads = config, threads or cores()
         self.lanes = lanes or Lanes.here()
         self.precision = precision or DEFAULTS[self.lanes.width]
-        self.shape = shape_of(config, self.lanes.width, self.precision)
+        self.shape = shape_of(config, self.lanes.width, self.precision, fine)
         self.weights = packed(config, self.shape, weights, values, edges, self.precision)
         self.conditioning = conditioning(self.shape, weights) if self.shape.every else None
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None

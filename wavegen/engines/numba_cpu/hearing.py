@@ -46,9 +46,10 @@ COMPANDED = 1 / math.log(256.0)
 
 @inlined
 def amplitude(shape, weights, level):
-    """Returns what a level stands for: of 16 bits, or of a table."""
+    """Returns what a level stands for: of 16 bits or finer, or of a table."""
     if shape.mixtures:
-        return np.float32(np.int64(level) - 32768) * np.float32(2.0**-15)
+        middle, step = 32768 * shape.fine, np.float32(2.0**-15) / np.float32(shape.fine)
+        return np.float32(np.int64(level) - middle) * step
     return weights.values[level]
 
 
@@ -136,7 +137,7 @@ def expect(
     if shape.every:
         power = np.float32(POWER_POLE) * state.moment[at_moment + 2]
         power += np.float32(1 - POWER_POLE) * rest * rest
-        missing = NOISE * greater(LEAST - power, np.float32(0.0))
+        missing = np.float32(0.0) if led else NOISE * greater(LEAST - power, np.float32(0.0))
     hear(lanes, shape, weights, state, scratch, s, own, rest, led)
     rest = followed(lanes, shape, state, s, own, following, begin) + excited
     if power > MOST and not led:

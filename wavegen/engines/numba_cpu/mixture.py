@@ -62,6 +62,9 @@ def invert(lanes, shape, scratch, s, uniform, temperature, top_p):
     inner = smaller(greater(inner, edge), np.float32(1.0) - edge)
     odds = np.float32(math.log(inner) - math.log1p(-inner))
     x = scratch.out[at + bins + chosen] + temperature * scratch.out[at + 2 * bins + chosen] * odds
+    if shape.fine > 1:
+        level = math.floor(np.float64(x) * (shape.fine / STEP) + (32768 * shape.fine + 0.5))
+        return smaller(greater(level, 0), 65536 * shape.fine - 1)
     level = math.floor(x * np.float32(1 / STEP) + np.float32(32768.5))
     return smaller(greater(level, 0), 65535)
 
@@ -74,8 +77,12 @@ def softened(x):
 
 @apart
 def nats_of(shape, scratch, s, level):
-    """Returns the log-probability of a level of stream s, nats; the outermost take the tails."""
+    """Returns the log-probability of a level of stream s, nats; the outermost take the tails.
+
+    However fine the levels are, it is that of the step of 16 bits about it.
+    """
     bins, at = shape.bins, s * shape.outputs
+    level = np.float64(level) / shape.fine
     x, found = (level - 32768) * STEP, UNIFORM
     for i in range(shape.mixtures):
         scale = float(scratch.out[at + 2 * bins + i])

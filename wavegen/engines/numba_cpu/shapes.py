@@ -24,6 +24,7 @@ class Shape(NamedTuple):
         channels: 1 or 2.
         levels: of a sample, where the head is a softmax over them.
         mixtures: components of the logistic head; 0 for a softmax.
+        fine: levels of a mixture in a step of 16 bits.
         bins: levels or mixtures, padded.
         outputs: of the last layer: bins of levels, then the prediction's shift and scale; or bins
             of weights, of shifts and of widenings.
@@ -46,6 +47,7 @@ class Shape(NamedTuple):
     channels: int
     levels: int
     mixtures: int
+    fine: int
     bins: int
     outputs: int
     layers: int
@@ -121,7 +123,7 @@ def summing(precision: str) -> dict[str, int]:
     return {"pair": pair, "chunk": CHUNK if precision == "int8" else 1 << 40}
 
 
-def shape_of(config: Any, width: int, precision: str) -> Shape:
+def shape_of(config: Any, width: int, precision: str, fine: int = 1) -> Shape:
     """Returns the sizes of a configuration for vectors of `width` lanes."""
     unit = padded_to(width)
 
@@ -136,6 +138,7 @@ def shape_of(config: Any, width: int, precision: str) -> Shape:
         channels=config.channels,
         levels=config.levels if softmax else 0,
         mixtures=0 if softmax else config.mixtures,
+        fine=fine,
         bins=bins,
         outputs=bins + extra,
         layers=len(config.dilations),
