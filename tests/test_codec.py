@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wavegen.codec import PCM16, STFT, EncodeState, MuLaw, codec_of, snr_db
+from wavegen.codec import PCM16, PCM24, STFT, EncodeState, MuLaw, codec_of, snr_db
 from wavegen.config import SpectralLSTMConfig, WaveNetConfig
 from wavegen.errors import UsageError
 from wavegen.framing import tight_window
@@ -505,3 +505,20 @@ def test_width_bits_make_a_density_of_every_level():
         cost = -np.log2(share) + codec.width_bits
         assert np.allclose(cost, 16.0)
     assert MuLaw(256).width_bits.min() > MuLaw(1024).width_bits.min() > -1.5
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**24 - 1), st.integers(0, 2**24 - 1))
+def test_24_bits_hold_256_levels_where_16_hold_one(left, right):
+    for codec in (PCM24(2), PCM24(2, "mid_side")):
+        frames = np.array([[left, right]], np.int32)
+        sound = codec.decode(frames)
+        assert sound.shape == (2, 1) and sound.dtype == np.float32
+        if np.abs(sound).max() < 1.0 and np.abs(frames / codec.half - 1).max() < 0.5:
+            assert np.abs(codec.encode(sound) - frames).max() <= 1
+    assert np.array_equal(PCM24(1).decode(np.array([[0], [2**23]])), [[-1.0, 0.0]])
+    assert np.array_equal(
+        PCM24(1).encode(np.array([[-2.0, 0.0, 2.0]])), [[0], [2**23], [2**24 - 1]]
+    )
+    sixteen = PCM16(1).encode(np.array([[0.25]]))
+    assert np.array_equal(PCM24(1).encode(np.array([[0.25]])), sixteen * PCM24.fine)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wavegen import engines, models
 from wavegen.bands import FILTER, PARTS, TAPS, bands_of
-from wavegen.codec import codec_of
+from wavegen.codec import PCM24, codec_of
 from wavegen.framing import mean_and_difference
 from wavegen.leading import Lead
 from wavegen.rendering import Instrument
@@ -135,20 +135,20 @@ def test_engines_agree_when_they_are_led(fields):
     begin = bands.reach  # whole hops before what is led
     before = sound[None, :, begin - bands.reach : start + bands.reach].astype("float32")
     plain = np.repeat(bands.given(bands.levels(before)), 2, axis=0)
-    codec = codec_of(config)
-    frames = codec.encode_step(sound[:, begin - 1 : start], ())[0][None].repeat(2, axis=0)
+    codec = PCM24(config.channels, config.stereo)
+    frames = codec.encode(sound[:, begin - 1 : start])[None].repeat(2, axis=0)
     noise = np.random.default_rng(4).random((2, hops * HOP, config.channels)).astype("float32")
-    reference = engines.make(model, "reference")
-    fast = engines.make(model, "numba", "float32")
+    reference = engines.make(model, "reference", fine=PCM24.fine)
+    fast = engines.make(model, "numba", "float32", fine=PCM24.fine)
     _, session = reference.distributions(frames, given=plain)
-    values = codec.values
     a, after = reference.draw(session, noise, lead)
     b, later = fast.draw(session, noise, lead)
-    assert np.abs(values[a] - values[b]).max() < 2e-3
+    assert np.abs(a - b).max() < 2e-3 * codec.half
     for ours, theirs in zip(flat(after), flat(later), strict=True):
         assert np.allclose(ours, theirs, atol=5e-3 * max(1.0, np.abs(ours).max()))
     unled, _ = fast.draw(session, noise, lead[..., :width])
-    assert np.abs(values[b] - values[unled]).max() > 0.01  # they are heard at all
+    assert np.abs(b - unled).max() > 0.01 * codec.half  # they are heard at all
+    assert np.any(b % PCM24.fine)  # and finer than 16 bits
     voices = fast.open(session)
     parts = [
         voices.draw(noise[:, i * HOP : (i + 1) * HOP], lead[:, i : i + 2]) for i in range(hops)
@@ -158,6 +158,19 @@ def test_engines_agree_when_they_are_led(fields):
     found, _ = reference.distributions(b, session, lead)
     theirs, _ = fast.distributions(b, session, lead)
     assert np.abs(found - theirs).max() < 2e-3 * np.abs(found).mean()
+
+
+def test_finer_levels_are_as_likely_as_those_of_16_bits_about_them():
+    model = make_model("wavenet", **CONDITIONED, cycles=1)
+    instrument = Instrument(model, "numba", "float32")
+    frames = codec_of(model.config).encode(0.3 * tune(0.1, RATE, seed=4))
+    given = instrument.bands.along(codec_of(model.config).decode(frames))
+    coarse = engines.make(model, "numba", "float32", instrument.drawing)
+    wanted = coarse.log_prob(frames, given)
+    assert np.allclose(instrument.log_prob(frames), wanted, atol=1e-5)
+    reference = engines.make(model, "reference", None, instrument.drawing, PCM24.fine)
+    assert np.allclose(reference.log_prob(frames * PCM24.fine, given), wanted, atol=2e-3)
+    assert model.fine == 1  # the model itself is left as it was
 
 
 def flat(nest):
