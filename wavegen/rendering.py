@@ -139,15 +139,16 @@ class Instrument:
             first_frame: where in its row's chance it begins.
             temperature: multiplies the scales of what is drawn; one number, or one a row.
             top_p: leaves out the tails of what is drawn; likewise.
-            candidates: ways to go on for `BLOCK_SECONDS`, of which one is kept; None takes as many
-                as one core draws in real time, `CANDIDATES` at most.
+            candidates: ways to go on for `BLOCK_SECONDS`, of which one is kept; None is one, if
+                it is led; else as many as a core draws in real time, `CANDIDATES` at most.
             loudest_db: of `listen`, where `past` is a sound.
             follow: 0 .. 1, how much of the wave that is told is played, see `leading`; at 0 the
                 bands alone tell, and the linear predictor hears what was drawn.
         """
+        led = follow > 0 and self.config.predictor_order > 0
         if candidates is None:
             load = self.config.sample_rate * self.config.channels
-            candidates = int(np.clip(LOAD // load, 1, CANDIDATES))
+            candidates = 1 if led else int(np.clip(LOAD // load, 1, CANDIDATES))
         hop, reach = self.bands.hop, self.bands.reach
         whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
         share = np.float32(-np.expm1(-whole / self.config.sample_rate / MENDED_SECONDS))
@@ -156,7 +157,6 @@ class Instrument:
         gain = np.float32(heard.gain)
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
         done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
-        led = follow > 0 and self.config.predictor_order > 0
         lead = Lead(self.drawing, self.bands, follow) if led else None
         for window, samples in windows((gain * block for block in told), heard.sound, whole, reach):
             rows = len(window)
