@@ -18,7 +18,7 @@ from scipy.linalg import solve_toeplitz
 from wavegen.bands import FILTER, PARTS, TAPS, Bands
 from wavegen.framing import mean_and_difference
 
-FITTED_SECONDS = 0.016  # from fit to fit, about
+FITTED_SECONDS = 0.03  # from fit to fit, about
 AHEAD_SECONDS = 0.03  # by so much later sound is fitted, too
 SHORTER = 0.25  # than what was drawn by itself would be listened to
 LENGTH = 6  # of the window, in times at which it peaks
@@ -56,9 +56,12 @@ class Lead:
         self.taps: Any = None  # in force
 
     def hear(self, window: np.ndarray, given: np.ndarray) -> None:
-        """Hears what goes before, as `step` does: hops of a whole window of the fit, or more."""
-        time = (given.shape[1] - 1) * self.bands.hop
-        self.past = self.whitened(window, given, time)[0][..., :time][..., -len(self.window) :]
+        """Hears what goes before, as `step` does; silence precedes all that it hears."""
+        time, start = (given.shape[1] - 1) * self.bands.hop, len(self.window)
+        if self.past is None:
+            self.past = np.zeros((len(given), self.bands.channels, start), "float32")
+        whitened = self.whitened(window, given, time)[0][..., :time]
+        self.past = np.concatenate([self.past, whitened], axis=-1)[..., -start:]
 
     def step(self, window: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Returns `(rows, hops + 1, ...)`: what is given, and what leads from each knot on.

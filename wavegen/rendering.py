@@ -38,6 +38,7 @@ class Listened(NamedTuple):
     sound: np.ndarray  # (channels, samples), as loud as it is played
     session: Any  # of the engine, up to where knots begin to hear what is told
     frames: np.ndarray  # (1, samples, channels), from there on
+    whitened: np.ndarray  # (1, channels, samples), up to there, as a lead remembers it
     gain: float  # of what is played over what is told
 
 
@@ -106,7 +107,9 @@ class Instrument:
         common = before[:, 1 : size + 2 * reach]
         given = self.bands.given(self.bands.levels(common[None]))
         session = self.engine.prime(frames[:, :size], given=given)
-        return Listened(past, session, frames[:, size:], gain)
+        lead = Lead(self.drawing, self.bands, 0.0)
+        lead.hear(common[None], given)
+        return Listened(past, session, frames[:, size:], lead.past, gain)
 
     def log_prob(self, frames: np.ndarray) -> np.ndarray:
         """Returns the log-probability of all frames `(time, channels)` but the first, nats."""
@@ -161,9 +164,7 @@ class Instrument:
         for window, samples in windows((gain * block for block in told), heard.sound, whole, reach):
             rows = len(window)
             if session is None:
-                session = self.begun(heard, window)
-                if lead:
-                    lead.hear(*self.heard_before(heard, window, len(lead.window)))
+                session = self.begun(heard, window, lead)
                 before = np.repeat(before, rows, axis=0)
             ways = [(row, way) for row in range(rows) for way in range(candidates)]
             each = np.array([row for row, _ in ways])
@@ -211,33 +212,24 @@ class Instrument:
         apart = np.mean(weight * np.square(ours - told), axis=(1, 2))
         return rows + np.argmin(apart.reshape(-1, candidates), axis=1)
 
-    def begun(self, heard: Listened, window: np.ndarray) -> Any:
+    def begun(self, heard: Listened, window: np.ndarray, lead: Lead | None) -> Any:
         """Returns the session after all of what was heard, which the first window's rows follow.
 
         Args:
             heard: of `listen`.
             window: `(rows, channels, samples)`: the last `reach` samples of the past, and what
                 is told from there on, `reach` samples or more.
+            lead: which hears it, too.
         """
+        reach = self.bands.reach
         each = np.zeros(len(window), int)
-        _, given = self.heard_before(heard, window, heard.frames.shape[1])
+        tail = last(heard.sound, heard.frames.shape[1] + reach)[None][each]
+        told = np.concatenate([tail, window[..., reach : 2 * reach]], axis=-1)
+        given = self.bands.given(self.bands.levels(told))
+        if lead:
+            lead.past = heard.whitened[each]
+            lead.hear(told, given)
         return self.engine.prime(heard.frames[each], taken(heard.session, each), given=given)
-
-    def heard_before(
-        self, heard: Listened, window: np.ndarray, samples: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the end of what was heard, whole hops and `reach` about them, and what it gives.
-
-        Args:
-            heard: of `listen`.
-            window: as for `begun`.
-            samples: so many at least.
-        """
-        hop, reach = self.bands.hop, self.bands.reach
-        tail = last(heard.sound, reach + -(-samples // hop) * hop)
-        tail = np.repeat(tail[None], len(window), axis=0)
-        sound = np.concatenate([tail, window[..., reach : 2 * reach]], axis=-1)
-        return sound, self.bands.given(self.bands.levels(sound))
 
 
 def taken(session: Any, rows: np.ndarray) -> Any:
