@@ -17,7 +17,7 @@ from wavegen.codec import codec_of
 from wavegen.engines.numba_cpu import PRECISIONS, Lanes, engine, kernel, warm_up
 from wavegen.engines.numba_cpu.elementary import exp, expm1, gate, log
 from wavegen.engines.numba_cpu.fading import HUSH, RIDGE, hop_window, lag_fading, window_aging
-from wavegen.engines.numba_cpu.following import follow
+from wavegen.engines.numba_cpu.following import followed, hear
 from wavegen.engines.numba_cpu.mixture import components, describe, invert, nats_of
 from wavegen.engines.numba_cpu.packing import NONE, Packer, aligned, bfloat16, packed, padded
 from wavegen.engines.numba_cpu.product import Rows, linear
@@ -705,9 +705,10 @@ def test_turned_rings_come_out_oldest_first(fields, width):
 
 
 @njit(cache=True, error_model="numpy")
-def followed(lanes, shape, weights, state, room, x, out):
+def following(lanes, shape, weights, state, room, x, out):
     for n in range(x.size):
-        out[n] = follow(lanes, shape, weights, state, room, 0, 0, x[n])
+        hear(lanes, shape, weights, state, room, 0, 0, x[n], False)
+        out[n] = followed(lanes, shape, state, 0, 0, state.taps, 0)
         phase = state.phases[0] + 1
         state.phases[0] = phase if phase < shape.hop else 0
 
@@ -739,7 +740,7 @@ def test_the_predictor_follows_the_sound(lanes, order, hop):
     x = np.sin(time / 3) + 0.5 * np.sin(time / 1.7 + 1) + 0.1 * rng.standard_normal(200)
     state = rings(shape, "float32", made("float32", **fields).silence(1))
     room, found = scratch(shape, "float32", 1), np.zeros(200, np.float32)
-    followed(lanes, shape, weights, state, room, x.astype("f4"), found)
+    following(lanes, shape, weights, state, room, x.astype("f4"), found)
     memory = model.config.predictor_memory * model.config.sample_rate
     wanted = predicted(x.astype("f4").astype(float), order, hop, memory)
     assert np.abs(found - wanted).max() < 1e-4
