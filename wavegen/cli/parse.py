@@ -37,12 +37,10 @@ COMMANDS = {
     "doctor": "what this machine has for wavegen, how fast it draws, and what to mend",
 }
 
-
 USAGE = {  # of those with so many flags that argparse's own would hide what matters
     "train": "wavegen train [recordings ...] [options]",
     "sample": "wavegen sample [seed.wav ...] [options]",
 }
-
 
 EPILOG = {
     "sample": "Two models come with wavegen, to hear something at once: demo-lstm and "
