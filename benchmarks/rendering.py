@@ -35,7 +35,7 @@ LINES = 1024  # of a frame of which the log-spectral distance is taken, at 16 kH
 
 
 def log_spectral_distance(drawn: np.ndarray, music: np.ndarray, rate: int) -> np.ndarray:
-    """Returns the distance of two sounds `(channels, samples)` frame by frame, dB."""
+    """Returns the distance of two sounds' first channels frame by frame, dB."""
     size = 2 ** round(np.log2(LINES * rate / 16000))
     window = np.hanning(size)
     levels = []
@@ -70,23 +70,16 @@ def measure(instrument: Instrument, sound: np.ndarray, follow: float) -> dict[st
     codec = codec_of(instrument.config)
     same = codec.decode(codec.encode(music))
     apart, least = (log_spectral_distance(s, music, rate) for s in (drawn, same))
-    first, last = (
-        [
-            part[cut].mean()
-            for part, cut in ((levels, fifth(len(levels), end)), (apart, fifth(len(apart), end)))
-        ]
-        for end in (0, 1)
-    )
     values = levels.mean(), np.abs(levels).max(), apart.mean(), least.mean()
-    values += np.sqrt(np.mean(error**2)), error.mean(), last[0] - first[0], last[1] - first[1]
+    values += np.sqrt(np.mean(error**2)), error.mean(), drift(levels), drift(apart)
     values += like.flux, like.onsets, like.motion, like.spread, like.noise, like.texture_db, speed
     return dict(zip(COLUMNS, map(float, values), strict=True))
 
 
-def fifth(count: int, end: int) -> slice:
-    """Returns the first fifth of `count` values, or the last."""
-    size = max(1, count // 5)
-    return slice(count - size, count) if end else slice(0, size)
+def drift(values: np.ndarray) -> float:
+    """Returns by how much the mean of the last fifth is greater than that of the first."""
+    size = max(1, len(values) // 5)
+    return values[-size:].mean() - values[:size].mean()
 
 
 def main() -> None:

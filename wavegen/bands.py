@@ -158,6 +158,11 @@ class Bands:
         flat = filters.reshape(*levels.shape[:-1], -1)
         return np.concatenate([levels, flat], axis=-1).astype("float32")
 
+    def filters(self, given: np.ndarray) -> np.ndarray:
+        """Returns the filters `(..., count, PARTS, channels, FILTER)` of what `given` returns."""
+        parts = given[..., self.features :]
+        return parts.reshape(*given.shape[:-1], PARTS, self.channels, FILTER)
+
     def along(self, sound: np.ndarray) -> np.ndarray:
         """Returns what a model is given of a sound that silence surrounds, from its sample 1 on.
 

@@ -73,12 +73,14 @@ class Levels:
             most music the second is soft, and stays so while it is drawn. It is cut beyond +-1.
         width_bits: float32 (levels,), logarithm of how many 16-bit levels lie in each: what it
             takes to say which of them it was; below 0 where levels are finer than 16 bits.
+        fine: levels in a step of 16 bits, where a mixture draws them.
         frame_samples: samples a frame stands for, 1.
         delay_samples: samples by which decoding in steps lags, 0.
     """
 
     frame_samples = 1
     delay_samples = 0
+    fine = 1
 
     def __init__(
         self, channels: int, stereo: str, values: np.ndarray, edges: np.ndarray, classes: Any

@@ -14,6 +14,7 @@ import numpy as np
 
 from wavegen.codec import codec_of
 from wavegen.duet_config import DUET, PARTS, DuetConfig
+from wavegen.heldout import nats
 from wavegen.modelfile import ModelFile, part_of_duet, read_model, save_model
 from wavegen.rendering import Instrument, Listened
 from wavegen.sampling import Heard, Sampler
@@ -66,7 +67,7 @@ class Duet:
 
     def log_prob(self, frames: np.ndarray) -> np.ndarray:
         """Returns the renderer's log-probability of all samples but the first, nats."""
-        return self.renderer.log_prob(frames)
+        return nats(self.engine, self.config.renderer, frames, self.renderer.codec.fine)
 
     def listen(self, seed: np.ndarray, seconds: float | None = None) -> HeardByBoth:
         """Returns what both remember of a seed; see `Sampler.listen`."""

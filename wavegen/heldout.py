@@ -152,19 +152,20 @@ def judge_frames(
     return joined(model), joined(others)
 
 
-def nats(judge: Any, config: Any, frames: np.ndarray) -> np.ndarray:
+def nats(judge: Any, config: Any, frames: np.ndarray, fine: int = 1) -> np.ndarray:
     """Returns an engine's log-probability of frames; a conditioned model is given their bands.
 
     Args:
         judge: an engine.
         config: of its model.
         frames: `(time, features)`, heard from silence.
+        fine: levels of the engine in one of theirs.
     """
     bands = bands_of(config)
     if not bands:
         return judge.log_prob(frames)
     sound, _ = codec_of(config).decode_step(frames, ())
-    return judge.log_prob(frames, bands.along(sound))
+    return judge.log_prob(frames * fine, bands.along(sound))
 
 
 def table(yardsticks: Yardsticks, model: dict, baselines: dict) -> list[score.Score]:

@@ -102,13 +102,11 @@ class Lead:
             given: `(rows, count, ...)`.
             left: `(rows, count, channels)`, RMS of the excitation, in sizes of what filters leave.
         """
-        features, channels = self.bands.features, self.bands.channels
-        end, found = features + PARTS * channels * FILTER, given.copy()
-        filters = found[..., features:end].reshape(*given.shape[:2], PARTS, channels, FILTER)
+        filters = self.bands.filters(given).copy()
         most = np.maximum(left[:, :, None] * filters[..., 1], QUIETEST)
         filters[..., 0] = np.minimum(filters[..., 0], most)
-        found[..., features:end] = filters.reshape(*given.shape[:2], -1)
-        return found
+        levels = given[..., : self.bands.features]
+        return np.concatenate([levels, filters.reshape(*given.shape[:2], -1)], axis=-1)
 
     def whitened(
         self, window: np.ndarray, given: np.ndarray, time: int
@@ -118,11 +116,10 @@ class Lead:
         The first as a renderer hears it, by the filter for the sample after each; the second by
         each one's own, what has to be expected. Beyond the last knot its filter stays.
         """
-        channels, reach, part = self.bands.channels, self.bands.reach, self.bands.hop // PARTS
+        reach, part = self.bands.reach, self.bands.hop // PARTS
         sound = mean_and_difference(window).astype("float32") if self.bands.turned else window
-        features = self.bands.features
-        filters = given[:, :-1, features : features + PARTS * channels * FILTER]
-        filters = filters.reshape(len(given), -1, channels, FILTER).swapaxes(1, 2)
+        filters = self.bands.filters(given[:, :-1])
+        filters = filters.reshape(len(given), -1, self.bands.channels, FILTER).swapaxes(1, 2)
         time += self.ahead
         frames = np.lib.stride_tricks.sliding_window_view(
             sound[..., reach - TAPS : reach + time], TAPS + 1, axis=-1

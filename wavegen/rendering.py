@@ -71,13 +71,12 @@ class Instrument:
                 "this model cannot be told what to play; train one: python -m wavegen train "
                 "--arch wavenet --condition-bands 48"
             )
-        self.config, self.bands = model.config, bands
-        config = model.config
+        config = self.config = model.config
+        self.bands = bands
         mixture = config.head == "logistic"
         self.codec = PCM24(config.channels, config.stereo) if mixture else codec_of(config)
-        self.fine = PCM24.fine if mixture else 1
         self.drawing = config.sustained(sustain)
-        self.engine = engines.make(model, engine, precision, self.drawing, self.fine)
+        self.engine = engines.make(model, engine, precision, self.drawing, self.codec.fine)
         climate = climate or Climate.of_model(model)
         self.loudest_db = climate.loudest_db if climate else -np.inf
 
@@ -110,11 +109,6 @@ class Instrument:
         lead = Lead(self.drawing, self.bands, 0.0)
         lead.hear(common[None], given)
         return Listened(past, session, frames[:, size:], lead.past, gain)
-
-    def log_prob(self, frames: np.ndarray) -> np.ndarray:
-        """Returns the log-probability of all frames `(time, channels)` but the first, nats."""
-        sound = codec_of(self.config).decode(frames)
-        return self.engine.log_prob(frames * self.fine, self.bands.along(sound))
 
     def play(
         self,
@@ -160,7 +154,10 @@ class Instrument:
         gain = np.float32(heard.gain)
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
         done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
-        lead = Lead(self.drawing, self.bands, follow) if led else None
+        lead = None
+        if led:
+            lead = Lead(self.drawing, self.bands, follow)
+            temperature = np.multiply(temperature, np.sqrt(1.0 - follow**2))
         for window, samples in windows((gain * block for block in told), heard.sound, whole, reach):
             rows = len(window)
             if session is None:
@@ -176,8 +173,7 @@ class Instrument:
             levels = self.bands.measured(window)
             given = self.bands.given(self.bands.calmed(levels) + lacking)
             given = (lead.step(window, given) if lead else given)[each]
-            drawn_share = np.sqrt(1.0 - follow**2) if lead else 1.0
-            controls = {"temperature": np.multiply(temperature, drawn_share), "top_p": top_p}
+            controls = {"temperature": temperature, "top_p": top_p}
             for name, value in controls.items():
                 controls[name] = value if np.ndim(value) == 0 else np.asarray(value)[each]
             frames = voices.draw(np.stack(noise), given, **controls)

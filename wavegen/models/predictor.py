@@ -128,19 +128,17 @@ class AdaptivePredictor(keras.layers.Layer):
             taps = ops.swapaxes(given[..., 2 : 2 + WHITENING], 2, 3)
             here, ahead = (ops.sum(part * taps, axis=2) for part in (frames[:, :-1], frames[:, 1:]))
         whitened = (samples - here) / size
-        lead = given if given is None else given[..., 2 + WHITENING :]
-        if lead is not None and not lead.shape[-1]:
-            lead = None
-        taps = None if lead is None else lead[..., :-1]
-        rest, following = self.following.step(whitened, following, taps)
+        led = given is not None and given.shape[-1] > 2 + WHITENING
+        lead = given[..., 2 + WHITENING : -1] if led else None
+        rest, following = self.following.step(whitened, following, lead)
         last, missing = [], 0.0
         if given is not None:
             power = one_pole(whitened * whitened, error[:, 1:2], POWER_POLE)
-            if lead is None:
+            if led:
+                rest = rest + given[..., -1]
+            else:
                 rest = rest * ops.sqrt(ops.minimum(1.0, MOST / (power + 1e-6)))
                 missing = NOISE * ops.maximum(LEAST - power, 0.0) * size * size
-            else:
-                rest = rest + lead[..., -1]
             last.append(power[:, -1:])
         mean = ahead + size * rest
         if given is not None:
