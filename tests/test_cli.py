@@ -304,6 +304,12 @@ def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monk
         (["train", "--preset", "smal"], 2, "did you mean small"),
         (["train", "--arch", "wavenet", "--set", "cycels=2"], 2, "did you mean cycles"),
         (["train", "--levls", "3"], 2, "did you mean --levels"),
+        (
+            ["train", "--out", "x"],
+            2,
+            "--out is not a flag (did you mean --heldout?); see wavegen train",
+        ),
+        (["sample", "--sed=3"], 2, "--sed is not a flag (did you mean --seed?)"),
         (["train", "--for", "45"], 2, "45m"),
         (["train", "nowhere"], 2, "no such"),
         (["train", "--name", "../x"], 2, "cannot name a run"),

@@ -194,6 +194,32 @@ def test_a_duet_is_what_its_halves_do(files):
     assert np.array_equal(duet.generate(seed, 0.4, rng_seed=9, candidates=1), wanted)
 
 
+def test_what_is_played_beyond_full_scale_is_turned_down(instrument):
+    music = 1.8 * bell(1.0) / np.abs(bell(1.0)).max()
+    past = instrument.listen(np.zeros((1, 800), "float32"), loudest_db=level_db(music))
+    drawn = played(instrument, [music[None]], past)
+    raw = np.concatenate(list(instrument.draw([music[None]], past)), axis=-1)
+    assert np.abs(raw).max() > 1.2 and 0.9 < np.abs(drawn).max() <= 1
+    quiet = np.abs(raw) < 0.5
+    assert np.all(np.abs(drawn[quiet]) <= np.abs(raw[quiet]))
+    assert np.count_nonzero(np.abs(drawn) > 0.999) < 0.2 * np.count_nonzero(np.abs(raw) > 0.999)
+
+
+def test_what_a_duet_played_on_was_is_firm_as_far_as_its_renderer_listened(files, monkeypatch):
+    duet = sampler_of(read_model(files["duet"]), "numba", "float32")
+    ends = []
+
+    def stream(heard, seconds, stream=duet.composer.stream, **options):
+        ends.extend([seconds, *options["ends"]])
+        return stream(heard, seconds, **options)
+
+    monkeypatch.setattr(duet.composer, "stream", stream)
+    seed = tune(1.0, 8000, seed=7)
+    duet.generate(seed, 0.2, rng_seed=5)
+    duet.generate(seed, 0.3, rng_seed=5, ends=[0.2])
+    assert ends[2] == ends[0] and ends[1] > 0.3
+
+
 @pytest.mark.parametrize("wrong", ["rate", "bands", "head", "part", "type"])
 def test_parts_that_do_not_play_together_are_refused(files, wrong, tmp_path):
     file = read_model(files["duet"])

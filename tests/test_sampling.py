@@ -59,6 +59,22 @@ def test_stream_begins_where_the_seed_can_no_longer_be_finished(sampler):
     assert sum(block.shape[-1] for block in blocks) == 1600 + sampler.codec.delay_samples
 
 
+def test_what_is_too_loud_is_turned_down_and_not_cut_off(sampler, monkeypatch):
+    def louder(frames, state, decode=sampler.codec.decode_step):
+        signal, state = decode(frames, state)
+        return signal * np.float32(factor), state
+
+    monkeypatch.setattr(sampler.codec, "decode_step", louder)
+    factor = 1.0
+    drawn = sampler.generate(SEED, 0.5, rng_seed=3)
+    factor = 1.6 / np.abs(drawn).max()
+    loud = sampler.generate(SEED, 0.5, rng_seed=3)
+    assert 0.9 < np.abs(loud).max() <= 1.0
+    cut = np.clip(drawn * factor, -1, 1)
+    assert np.count_nonzero(np.abs(loud) > 0.999) < 0.5 * np.count_nonzero(np.abs(cut) > 0.999)
+    assert np.array_equal(sampler.generate(SEED, 0.3, rng_seed=3), loud[..., :2400])
+
+
 def test_temperature_is_one_or_one_for_each(sampler):
     both = sampler.generate(SEED, 0.1, count=2, rng_seed=1, temperature=[0.5, 2.0])
     first = sampler.generate(SEED, 0.1, count=1, rng_seed=1, temperature=0.5)

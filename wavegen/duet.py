@@ -6,7 +6,7 @@ wave (`leading`), and draws what is heard. Both have heard the seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,6 +86,7 @@ class Duet:
         noisiness: Any = None,
         guard: bool = True,
         candidates: int | None = None,
+        ends: Sequence[float] = (),
         **options: Any,
     ) -> Iterator[np.ndarray]:
         """Yields blocks `(count, channels, samples)` of continuations, `seconds` long in all.
@@ -103,6 +104,7 @@ class Duet:
                 renderer makes of it.
             candidates: ways to go on of which the composer has its choice; with 1 the renderer
                 has none either.
+            ends: of `Sampler.stream`.
             **options: of `Sampler.stream`.
         """
         if noisiness is None:
@@ -118,6 +120,7 @@ class Duet:
             noisiness=noisiness,
             guard=guard,
             candidates=candidates,
+            ends=[end + ahead for end in ends],
             **options,
         )
         played = self.renderer.play(

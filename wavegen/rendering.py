@@ -23,6 +23,7 @@ from wavegen.config import GIVEN_FOLLOW, GIVEN_SUSTAIN
 from wavegen.errors import UsageError
 from wavegen.guard import CANDIDATES, LOAD
 from wavegen.leading import Lead, ahead_of
+from wavegen.limiting import limited, reach_of
 from wavegen.nest import map_nest
 
 BLOCK_SECONDS = 0.064  # drawn in one call of the engine
@@ -83,7 +84,8 @@ class Instrument:
     @property
     def ahead(self) -> int:
         """Samples of the telling sound by which what is drawn can differ."""
-        return self.bands.hop + self.bands.reach + ahead_of(self.config, self.bands)
+        told = self.bands.hop + self.bands.reach + ahead_of(self.config, self.bands)
+        return told + reach_of(self.config.sample_rate)
 
     def listen(self, past: np.ndarray, loudest_db: float = -np.inf) -> Listened:
         """Returns what the instrument remembers of a sound.
@@ -111,6 +113,20 @@ class Instrument:
         return Listened(past, session, frames[:, size:], lead.past, gain)
 
     def play(
+        self, told: Iterable[np.ndarray], past: np.ndarray | Listened, **options: Any
+    ) -> Iterator[np.ndarray]:
+        """Yields `(rows, channels, samples)`, in all as many samples as are told.
+
+        Memory does not grow, however long.
+
+        Args:
+            told: what `draw` is told, and so are the others.
+            past: what was heard before it.
+            **options: of `draw`.
+        """
+        yield from limited(self.draw(told, past, **options), self.config.sample_rate)
+
+    def draw(
         self,
         told: Iterable[np.ndarray],
         past: np.ndarray | Listened,
@@ -124,9 +140,7 @@ class Instrument:
         loudest_db: float = -np.inf,
         follow: float = GIVEN_FOLLOW,
     ) -> Iterator[np.ndarray]:
-        """Yields `(rows, channels, samples)`, in all as many samples as are told.
-
-        Memory does not grow, however long.
+        """Yields what `play` does, peaks beyond full scale with it.
 
         Args:
             told: blocks `(rows, channels, samples)` of any lengths, of the sound to be played.
@@ -186,7 +200,7 @@ class Instrument:
             lacking = lacking + share * np.mean(asked - ours[kept], axis=1, keepdims=True)
             lacking = np.clip(lacking, -MENDED_DB / SPAN_DB, MENDED_DB / SPAN_DB)
             session, before = taken(voices.session(), kept), sound[kept][..., whole:]
-            yield np.clip(drawn[kept][..., :samples] / gain, -1.0, 1.0)
+            yield drawn[kept][..., :samples] / gain
             done += whole
 
     def nearest(self, ours: np.ndarray, told: np.ndarray, candidates: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from wavegen.climate import Climate, level_db
 from wavegen.codec import codec_of
 from wavegen.errors import UsageError
 from wavegen.guard import Guard, default_candidates
+from wavegen.limiting import limited, reach_of
 from wavegen.take import BLOCK_SECONDS, Take
 
 LEVEL_SECONDS = 10.0  # of a seed's end whose level a take keeps to
@@ -151,21 +152,22 @@ class Sampler:
             **controls: e.g. temperature=0.9; a sequence gives one per variation.
         """
         settings = self.check_controls(controls)
-        wanted = round(seconds * self.config.sample_rate) + self.codec.delay_samples
+        rate = self.config.sample_rate
+        delay = self.codec.delay_samples
+        wanted, known = round(seconds * rate) + delay, delay + reach_of(rate)
         rows = range(first_variation, first_variation + count)
         take = Take(self, heard, rows, rng_seed, settings, held=guard)
-        blocks = take.blocks(wanted)
+        blocks = take.blocks(round(seconds * rate) + known)
         if guard and self.climate:
             candidates = candidates or default_candidates(self.config)
-            climate = self.climate.near(heard.sound, self.config.sample_rate, heard.level_db)
-            delay, rate = self.codec.delay_samples, self.config.sample_rate
-            firm = [take.blocks(round(end * rate) + delay) for end in ends]
+            climate = self.climate.near(heard.sound, rate, heard.level_db)
+            firm = [take.blocks(round(end * rate) + known) for end in ends]
             parts = Guard(take, climate, candidates, tell).blocks(blocks, firm)
         else:
             parts = take.plain(blocks)
-        size = max(1, round(block_seconds * self.config.sample_rate))
+        size = max(1, round(block_seconds * rate))
         ready = np.zeros((count, self.codec.channels, 0), np.float32)
-        for part in parts:
+        for part in limited(parts, rate):
             ready = np.concatenate([ready, part], axis=-1)
             while min(wanted, ready.shape[-1]) >= min(size, wanted) > 0:
                 yield ready[..., : min(size, wanted)]

@@ -57,26 +57,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Prints one line and exits with 2."""
-        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
         if "required: COMMAND" in message:
             self.print_help(sys.stderr)
             self.exit(2)
         wrong = re.search(r"argument COMMAND: invalid choice: '(.*?)'", message)
         if wrong:
             message = f"{wrong[1]!r} is no command{nearest(wrong[1], COMMANDS)}"
-        if unknown:
-            flags = [flag for action in self.all_actions() for flag in action.option_strings]
-            message = f"{unknown[1]} is not a flag{nearest(unknown[1], flags)}"
         self.exit(2, f"wavegen: error: {message}; see {self.prog} --help\n")
 
-    def all_actions(self) -> list[argparse.Action]:
-        """Returns this parser's actions and those of its commands."""
-        found = list(self._actions)
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for sub in action.choices.values():
-                    found += sub._actions
-        return found
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses, and refuses a flag that a command has not; its own are named."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        flags = [name.split("=")[0] for name in unknown if name.startswith("--")]
+        if flags:
+            known = [name for action in self._actions for name in action.option_strings]
+            self.error(f"{flags[0]} is not a flag{nearest(flags[0], known)}")
+        return parsed, unknown
 
 
 def parser() -> argparse.ArgumentParser:
