@@ -90,9 +90,8 @@ def pytest_configure(config):
     global QUICK
     QUICK = "not slow" in config.option.markexpr
     gc.disable()  # until all is imported: a million objects, none of them garbage
-    if QUICK:
-        hypothesis.settings.register_profile("quick", max_examples=examples(100))
-        hypothesis.settings.load_profile("quick")
+    hypothesis.settings.register_profile("ours", max_examples=examples(100), deadline=None)
+    hypothesis.settings.load_profile("ours")  # tests do not time
     config.option.loadscopereorder = False  # else files of few tests, however long, come last
 
 

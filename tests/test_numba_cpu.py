@@ -17,6 +17,7 @@ from wavegen.codec import codec_of
 from wavegen.engines.numba_cpu import PRECISIONS, Lanes, engine, kernel, warm_up
 from wavegen.engines.numba_cpu.elementary import exp, expm1, gate, log
 from wavegen.engines.numba_cpu.fading import HUSH, RIDGE, hop_window, lag_fading, window_aging
+from wavegen.engines.numba_cpu.fitting import predictors
 from wavegen.engines.numba_cpu.following import followed, hear
 from wavegen.engines.numba_cpu.mixture import components, describe, invert, nats_of
 from wavegen.engines.numba_cpu.packing import NONE, Packer, aligned, bfloat16, packed, padded
@@ -1212,3 +1213,24 @@ def test_warming_up_compiles_what_a_model_needs():
     drawer = engines.make(model, "numba", "float32")
     drawer.draw(drawer.prime(make_frames(model)), np.zeros((2, 5, 2), np.float32))
     assert len(kernel.run.signatures) == before
+
+
+@each_of(ALL)
+@settings(deadline=None)
+@given(seed=st.integers(0, 99), order=st.integers(1, 70), rows=st.integers(1, 3))
+def test_predictors_are_those_of_least_error(lanes, seed, order, rows):
+    rng = np.random.default_rng(seed)
+    sound = np.cumsum(rng.standard_normal((rows, 300)), axis=-1)
+    each = [np.correlate(row, row, "full")[299 : 300 + order] for row in sound]
+    correlation = np.array(each) + 1e-4 * np.eye(1, order + 1) * np.array(each)[:, :1]
+    found = predictors(lanes, correlation, 1e-4)
+    wanted = [solve_toeplitz(row[:-1], row[1:]) for row in correlation]
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+
+
+def test_a_predictor_of_a_pure_tone_leaves_what_the_ridge_says():
+    tone = np.cos(0.3 * np.arange(65))[None]  # its own autocorrelation, of endless sound
+    tone[:, 0] *= 1 + 1e-9
+    found = predictors(HERE, tone, 1e-9)[0]
+    left = tone[0, 0] - found @ tone[0, 1:]
+    assert 0 < left < 1e-6 and np.abs(found).max() < 1.0

@@ -417,5 +417,5 @@ def test_a_spectral_model_draws_whole_moments():
     heard = Heard((np.array([-35.0]), np.zeros(1)), (), 0, -35.0, sound)
     taken = Take(begun, heard, range(1), 5, {"temperature": 1.0}, held=True)
     assert (taken.block, taken.moment, taken.held) == (240, 1, False)
-    parts = list(taken.plain(7))  # the first by itself, for it is waited for
-    assert [part.shape[-1] // 240 for part in parts] == [1, 4, 2]
+    parts = list(taken.plain(7))  # the first by itself, for it is waited for; so is the second
+    assert [part.shape[-1] // 240 for part in parts] == [1, 1, 4, 1]

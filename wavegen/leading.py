@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from scipy import fft
-from scipy.linalg import solve_toeplitz
 
 from wavegen.bands import FILTER, PARTS, TAPS, Bands
+from wavegen.engines.numba_cpu.fitting import predictors
+from wavegen.engines.numba_cpu.lanes import Lanes
 from wavegen.framing import mean_and_difference
 
 FITTED_SECONDS = 0.03  # from fit to fit, about
@@ -54,6 +55,10 @@ class Lead:
         self.hops = 0  # since the beginning
         self.past: Any = None  # (rows, channels, samples of the window), whitened
         self.taps: Any = None  # in force
+        self.lanes = Lanes.here()
+        self.fitted(
+            np.zeros((1, 1, len(self.window)), "float32")
+        )  # compiles it, before it is waited for
 
     def hear(self, window: np.ndarray, given: np.ndarray) -> None:
         """Hears what goes before, as `step` does; silence precedes all that it hears."""
@@ -142,6 +147,5 @@ class Lead:
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         correlation = fft.irfft(power, self.size, axis=-1)[..., : self.order + 1].astype(float)
         correlation[..., 0] = correlation[..., 0] * (1 + RIDGE) + HUSH * len(self.window)
-        rows = correlation.reshape(-1, self.order + 1)
-        taps = [solve_toeplitz(row[:-1], row[1:]) for row in rows]
-        return np.reshape(taps, (*heard.shape[:2], -1))[..., ::-1].astype("float32")
+        taps = predictors(self.lanes, correlation.reshape(-1, self.order + 1), RIDGE)
+        return taps.reshape(*heard.shape[:2], -1)[..., ::-1].astype("float32")

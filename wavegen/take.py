@@ -29,7 +29,7 @@ HOLDS = ((0.15, 6.0, np.inf, 0.02), (1.5, 3.0, 3.0, 0.01))
 REST_DB, BOLDER = 5.0, 0.05  # below the seed's, over the second of these times; for each dB beyond
 BOLDEST = 1.5  # temperature, at most, relative to the one asked for
 SILENT_DB = -80.0  # a softer seed has no level to keep to
-AT_FIRST, AT_ONCE = 2, 4  # blocks drawn in one go where nobody decides between them
+AT_ONCE = 4  # blocks drawn in one go where nobody decides between them, but for the first two
 LEAST, MOST = 0.7, 1.2  # temperature, at most, relative to the one asked for
 
 
@@ -242,12 +242,12 @@ class Take:
         return holding.decibels(power) - self.level_db
 
     def plain(self, blocks: int) -> Iterator[np.ndarray]:
-        """Yields some blocks after others, fewer at first; they are neither chosen nor watched."""
+        """Yields block after block; they are neither chosen nor watched."""
         place, rows = self.start, list(range(len(self.rows)))
         voices = self.sampler.engine.open(place.session)
         done = 0
         while done < blocks:
-            size = min(AT_ONCE if done else AT_FIRST, blocks - done)
+            size = min(AT_ONCE if done > 1 else 1, blocks - done)
             signal, place = self.go_on(voices, place, size, rows)
             yield signal
             done += size

@@ -11,18 +11,15 @@ makes a hundredfold of a rounding error, and every engine has to find the same o
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from wavegen.engines.numba_cpu.compiling import apart, inlined
 from wavegen.engines.numba_cpu.fading import RIDGE
+from wavegen.engines.numba_cpu.fitting import solve
 from wavegen.engines.numba_cpu.vector import (
     fma,
-    greater,
     load,
     load_wide,
-    smaller,
     splat,
     splat_wide,
     store,
@@ -102,11 +99,7 @@ def sum_up(lanes, shape, weights, state, scratch, own):
 
 @apart
 def fit(lanes, shape, weights, state, scratch, own):
-    """Writes the taps of the least squared error, oldest sample first: Levinson and Durbin.
-
-    The forward and the backward error filter grow side by side. The backward one moves by a sample
-    a step: it stays where it is, and its beginning moves on.
-    """
+    """Writes the taps of the least squared error, oldest sample first."""
     width, lags = width_of(lanes), shape.lags
     at = (3 * own + 1) * lags
     for v in range(0, lags, width):  # the windowed autocorrelation
@@ -114,23 +107,6 @@ def fit(lanes, shape, weights, state, scratch, own):
         y = fma(load_wide(lanes, weights.fading, lags + v), x, y)
         x = load_wide(lanes, weights.fading, 2 * lags + v)
         store(scratch.correlation, v, fma(load_wide(lanes, weights.fading, v), y, x))
-    for v in range(0, 2 * lags, width):
-        store(scratch.forward, v, splat_wide(lanes, 0.0))
-        store(scratch.backward, v, splat_wide(lanes, 0.0))
-    scratch.forward[0] = scratch.backward[lags] = 1.0
-    error, ahead = scratch.correlation[lags - 1], scratch.correlation[lags - 2]
-    least = LEAST * error
-    for i in range(1, shape.order + 1):
-        most = math.sqrt(greater(1.0 - least / error, 0.0))
-        k = smaller(greater(-ahead / error, -most), most)
-        error *= 1.0 - k * k
-        times, sums = splat_wide(lanes, k), splat_wide(lanes, 0.0)
-        for v in range(0, i + 1, width):
-            a, b = load(lanes, scratch.forward, v), load(lanes, scratch.backward, lags - i + v)
-            store(scratch.backward, lags - i + v, fma(times, a, b))
-            a = fma(times, b, a)
-            store(scratch.forward, v, a)
-            sums = fma(a, load(lanes, scratch.correlation, lags - 2 - i + v), sums)
-        ahead = total(sums)
+    solve(lanes, lags, shape.order, LEAST, scratch.correlation, scratch.forward, scratch.backward)
     for i in range(1, shape.order + 1):
         state.taps[(own + 1) * lags - i] = -scratch.forward[i]
