@@ -66,12 +66,33 @@ def test_what_is_in_the_middle_stays_there():
     np.testing.assert_array_equal(turned[:, 0], turned[:, 1])
 
 
-@pytest.mark.parametrize(("off", "left"), [(-12.0, -6.0), (-8.0, -3.0), (2.0, 2.0), (8.0, 3.0)])
+@pytest.mark.parametrize(("off", "left"), [(-12.0, -6.0), (-5.0, -1.0), (0.8, 0.8), (6.0, 1.0)])
 def test_a_level_comes_back_but_for_what_is_left_to_the_music(off, left):
     sound = stereo(-40.0 + off, -300.0, seconds=30.0)
     turned = played(holding.level_held, sound, np.array([1e-4]), -40.0)
     level = 10 * np.log10(np.mean(np.square(turned[..., -10 * RATE :], dtype=float)))
     assert level + 40 == pytest.approx(left, abs=0.3)
+
+
+@pytest.mark.parametrize("off", [-4.0, 0.0, 4.0])
+def test_what_is_told_is_played_as_loud(off):
+    told = stereo(-30.0, -36.0, seconds=3.0) * (1 + np.arange(3 * RATE) // RATE)
+    sound = (told * 10 ** (off / 20)).astype("float32")
+    powers, parts, size = np.zeros((1, 2)), [], RATE // 20
+    for at in range(0, sound.shape[-1], size):
+        cut = slice(at, at + size)
+        part, powers = holding.told_held(sound[..., cut], told[..., cut], powers, size / RATE)
+        parts.append(part)
+    turned = np.concatenate(parts[1:], axis=-1)  # within the first it gets there
+    np.testing.assert_allclose(turned, told[..., size:], rtol=1e-3, atol=1e-6)
+
+
+def test_what_is_silent_is_not_made_loud_and_gains_have_bounds():
+    silence, sound = np.zeros((1, 2, RATE), "float32"), stereo(-30.0, -36.0, seconds=1.0)
+    assert not holding.told_held(silence, sound, np.full((1, 2), 1e-3), 1.0)[0].any()
+    turned = holding.told_held(sound, silence, np.zeros((1, 2)), 1.0)[0]
+    least = 10 ** (holding.TOLD_TURNED_DB[0] / 20)
+    np.testing.assert_allclose(turned[..., -1], least * sound[..., -1], rtol=1e-3)
 
 
 def test_rows_do_not_know_of_each_other():

@@ -1,4 +1,4 @@
-"""Slow gains that hold a take where its seed was: its level, and the width of its image.
+"""Slow gains that hold a take where its seed was, in level and width, and a rendering as told.
 
 What a model hears of itself stays as it drew it; what is turned is what is heard of it. Gains are
 bounded, change within a block without a step, and follow a take's own past only.
@@ -11,8 +11,9 @@ import numpy as np
 from wavegen.framing import mid_side
 
 # How long late is; what is left to the music; how far it is turned down and up at most.
-LEVEL_SECONDS, LEVEL_DB, LEVEL_TURNED_DB = 4.0, 3.0, (-6.0, 6.0)
+LEVEL_SECONDS, LEVEL_DB, LEVEL_TURNED_DB = 4.0, 1.0, (-6.0, 6.0)
 IMAGE_SECONDS, IMAGE_DB, IMAGE_TURNED_DB = 0.5, 1.0, (-60.0, 24.0)  # of side over middle
+TOLD_SECONDS, TOLD_TURNED_DB = 0.3, (-6.0, 6.0)  # what is told is played as loud
 NONE = 1e-12  # power that is silence
 
 
@@ -31,6 +32,25 @@ def level_held(
     after = later(heard, now, seconds / LEVEL_SECONDS)
     beyond = [decibels(power) - level_db for power in (heard, after)]
     gain = gains(beyond, signal.shape[-1], LEVEL_DB, LEVEL_TURNED_DB)
+    return (signal * gain[:, None]).astype("float32"), after
+
+
+def told_held(
+    signal: np.ndarray, told: np.ndarray, heard: np.ndarray, seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a block turned to be as loud as what it was told, and the powers of late after it.
+
+    Args:
+        signal: `(rows, channels, samples)`, as drawn.
+        told: `(rows, channels, samples)`.
+        heard: `(rows, 2)`, mean squares of what was drawn and of what was told of late.
+        seconds: that the block lasts.
+    """
+    both = np.stack([signal, told], axis=1)
+    now = np.mean(np.square(both, dtype=np.float64), axis=(2, 3))
+    after = later(heard, now, seconds / TOLD_SECONDS)
+    beyond = [np.subtract(*decibels(powers).T) for powers in (heard, after)]
+    gain = gains(beyond, signal.shape[-1], 0.0, TOLD_TURNED_DB)
     return (signal * gain[:, None]).astype("float32"), after
 
 

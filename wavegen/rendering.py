@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavegen import engines
+from wavegen import engines, holding
 from wavegen.bands import CALM, SPAN_DB, bands_of
 from wavegen.chance import uniforms
 from wavegen.climate import Climate, level_db
@@ -162,12 +162,14 @@ class Instrument:
             candidates = 1 if led else int(np.clip(LOAD // load, 1, CANDIDATES))
         hop, reach = self.bands.hop, self.bands.reach
         whole = max(1, round(BLOCK_SECONDS * self.config.sample_rate / hop)) * hop
-        share = np.float32(-np.expm1(-whole / self.config.sample_rate / MENDED_SECONDS))
+        seconds = whole / self.config.sample_rate
+        share = np.float32(-np.expm1(-seconds / MENDED_SECONDS))
         shape = self.config.noise_shape
         heard = past if isinstance(past, Listened) else self.listen(past, loudest_db)
         gain = np.float32(heard.gain)
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
         done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
+        powers = np.full((1, 2), np.mean(np.square(before, dtype=np.float64)))
         lead = None
         if led:
             lead = Lead(self.drawing, self.bands, follow)
@@ -200,7 +202,9 @@ class Instrument:
             lacking = lacking + share * np.mean(asked - ours[kept], axis=1, keepdims=True)
             lacking = np.clip(lacking, -MENDED_DB / SPAN_DB, MENDED_DB / SPAN_DB)
             session, before = taken(voices.session(), kept), sound[kept][..., whole:]
-            yield drawn[kept][..., :samples] / gain
+            asked = window[..., reach : reach + whole]
+            turned, powers = holding.told_held(drawn[kept], asked, powers, seconds)
+            yield turned[..., :samples] / gain
             done += whole
 
     def nearest(self, ours: np.ndarray, told: np.ndarray, candidates: int) -> np.ndarray:
