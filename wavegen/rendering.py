@@ -169,6 +169,7 @@ class Instrument:
         gain = np.float32(heard.gain)
         before = last(heard.sound, whole + 2 * self.bands.half)[None]
         done, session, lacking = first_frame, None, np.zeros((1, 1, self.bands.features), "float32")
+        voices: Any = None
         powers = np.full((1, 2), np.mean(np.square(before, dtype=np.float64)))
         lead = None
         if led:
@@ -181,7 +182,8 @@ class Instrument:
                 before = np.repeat(before, rows, axis=0)
             ways = [(row, way) for row in range(rows) for way in range(candidates)]
             each = np.array([row for row, _ in ways])
-            voices = self.engine.open(taken(session, each))
+            if candidates > 1 or not voices:
+                voices = self.engine.open(taken(session, each))
             noise = [
                 uniforms(rng_seed, first_variation + row, done + (way << 40), whole, shape)
                 for row, way in ways  # other chances lie far beyond any take's end
@@ -201,7 +203,9 @@ class Instrument:
             kept = self.nearest(ours, asked, candidates)
             lacking = lacking + share * np.mean(asked - ours[kept], axis=1, keepdims=True)
             lacking = np.clip(lacking, -MENDED_DB / SPAN_DB, MENDED_DB / SPAN_DB)
-            session, before = taken(voices.session(), kept), sound[kept][..., whole:]
+            if candidates > 1:
+                session = taken(voices.session(), kept)
+            before = sound[kept][..., whole:]
             asked = window[..., reach : reach + whole]
             turned, powers = holding.told_held(drawn[kept], asked, powers, seconds)
             yield turned[..., :samples] / gain
