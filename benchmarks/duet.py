@@ -36,9 +36,15 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def pin(cores: int | None) -> None:
+    """Keeps this process, and those that it starts, on the first cores, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, ALL_CORES[:cores])
+
+
 OPTIONS = arguments()
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: OPTIONS.cores])
+ALL_CORES = sorted(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+pin(OPTIONS.cores)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
@@ -58,7 +64,9 @@ def models(scratch: str) -> Iterator[tuple[str, checkpoint.ModelFile]]:
         command = [sys.executable, "-m", "wavegen", "train", str(RECORDINGS), "--arch", "duet"]
         command += [*PRESETS.get(preset, ["--preset", preset]), "--steps", "1", "-q"]
         command += ["--sample-seconds", "0.1", "--runs", scratch, "--name", preset]
+        pin(None)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        pin(OPTIONS.cores)
         yield preset, checkpoint.read_model(checkpoint.find_model(preset, scratch))
     for run in OPTIONS.runs:
         yield run, checkpoint.read_model(checkpoint.find_model(run))

@@ -182,7 +182,7 @@ class Instrument:
                 before = np.repeat(before, rows, axis=0)
             ways = [(row, way) for row in range(rows) for way in range(candidates)]
             each = np.array([row for row, _ in ways])
-            if candidates > 1 or not voices:
+            if candidates > 1 or not voices:  # of one way the voices go on by themselves
                 voices = self.engine.open(taken(session, each))
             noise = [
                 uniforms(rng_seed, first_variation + row, done + (way << 40), whole, shape)
@@ -206,8 +206,8 @@ class Instrument:
             if candidates > 1:
                 session = taken(voices.session(), kept)
             before = sound[kept][..., whole:]
-            asked = window[..., reach : reach + whole]
-            turned, powers = holding.told_held(drawn[kept], asked, powers, seconds)
+            signal = window[..., reach : reach + whole]
+            turned, powers = holding.told_held(drawn[kept], signal, powers, seconds)
             yield turned[..., :samples] / gain
             done += whole
 
