@@ -17,7 +17,7 @@ from wavegen.duet_config import DUET, PARTS, DuetConfig
 from wavegen.heldout import nats
 from wavegen.modelfile import ModelFile, part_of_duet, read_model, save_model
 from wavegen.rendering import Instrument, Listened
-from wavegen.sampling import Heard, Sampler
+from wavegen.sampling import Heard, Sampler, in_blocks
 from wavegen.take import BLOCK_SECONDS
 
 OWN_CHANCE = 1 << 52  # where the renderer's uniforms begin, far beyond any the composer takes
@@ -133,14 +133,7 @@ class Duet:
             candidates=None if guard and candidates != 1 else 1,
         )
         size = max(1, round(block_seconds * self.config.sample_rate))
-        ready = np.zeros((count, self.config.channels, 0), np.float32)
-        for part in played:
-            ready = np.concatenate([ready, part], axis=-1)
-            while min(wanted, ready.shape[-1]) >= min(size, wanted) > 0:
-                yield ready[..., : min(size, wanted)]
-                ready, wanted = ready[..., size:], wanted - min(size, wanted)
-            if not wanted:
-                return
+        yield from in_blocks(played, size, wanted)
 
     def generate(self, seed: np.ndarray, seconds: float, **options: Any) -> np.ndarray:
         """Returns continuations `(count, channels, samples)` without the seed; see `Sampler`."""

@@ -58,7 +58,6 @@ class Lead:
         self.past: Any = None  # (rows, channels, samples of the window), whitened
         self.taps: Any = None  # in force
         self.solve = solver()
-        self.fitted(np.zeros((1, 1, len(self.window)), "float32"))  # compiles it while nobody waits
 
     def hear(self, window: np.ndarray, given: np.ndarray) -> None:
         """Hears what goes before, as `step` does; silence precedes all that it hears."""

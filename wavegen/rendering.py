@@ -110,6 +110,7 @@ class Instrument:
         session = self.engine.prime(frames[:, :size], given=given)
         lead = Lead(self.drawing, self.bands, 0.0)
         lead.hear(common[None], given)
+        lead.fitted(lead.past)  # compiles what fits, while nobody waits for sound
         return Listened(past, session, frames[:, size:], lead.past, gain)
 
     def play(

@@ -5,7 +5,7 @@ A model file and a fast engine need no Keras here: the first sound is there at o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,26 +152,19 @@ class Sampler:
             **controls: e.g. temperature=0.9; a sequence gives one per variation.
         """
         settings = self.check_controls(controls)
-        rate = self.config.sample_rate
-        delay = self.codec.delay_samples
-        wanted, known = round(seconds * rate) + delay, delay + reach_of(rate)
+        rate, delay = self.config.sample_rate, self.codec.delay_samples
+        known = delay + reach_of(rate)
         rows = range(first_variation, first_variation + count)
         take = Take(self, heard, rows, rng_seed, settings, held=guard)
-        blocks = take.blocks(round(seconds * rate) + known)
+        blocks, *firm = [take.blocks(round(end * rate) + known) for end in (seconds, *ends)]
         if guard and self.climate:
             candidates = candidates or default_candidates(self.config)
             climate = self.climate.near(heard.sound, rate, heard.level_db)
-            firm = [take.blocks(round(end * rate) + known) for end in ends]
             parts = Guard(take, climate, candidates, tell).blocks(blocks, firm)
         else:
             parts = take.plain(blocks)
         size = max(1, round(block_seconds * rate))
-        ready = np.zeros((count, self.codec.channels, 0), np.float32)
-        for part in limited(parts, rate):
-            ready = np.concatenate([ready, part], axis=-1)
-            while min(wanted, ready.shape[-1]) >= min(size, wanted) > 0:
-                yield ready[..., : min(size, wanted)]
-                ready, wanted = ready[..., size:], wanted - min(size, wanted)
+        yield from in_blocks(limited(parts, rate), size, round(seconds * rate) + delay)
 
     def generate(self, seed: np.ndarray, seconds: float, **options: Any) -> np.ndarray:
         """Returns continuations `(count, channels, samples)` without the seed, whole.
@@ -183,3 +176,21 @@ class Sampler:
         """
         blocks = list(self.stream(self.listen(seed), seconds, **options))
         return np.concatenate(blocks, axis=-1)[..., self.codec.delay_samples :]
+
+
+def in_blocks(parts: Iterable[np.ndarray], size: int, wanted: int) -> Iterator[np.ndarray]:
+    """Yields a sound in blocks of `size` samples until so many are there; the last may be shorter.
+
+    Args:
+        parts: `(count, channels, samples)` of any lengths, together as many samples or more.
+        size: of a block, >= 1.
+        wanted: samples in all, >= 0.
+    """
+    ready: Any = None
+    for part in parts:
+        ready = part if ready is None else np.concatenate([ready, part], axis=-1)
+        while min(wanted, ready.shape[-1]) >= min(size, wanted) > 0:
+            yield ready[..., : min(size, wanted)]
+            ready, wanted = ready[..., size:], wanted - min(size, wanted)
+        if not wanted:
+            return
