@@ -7,9 +7,14 @@ import soundfile
 from wavegen import cli
 
 TONE = 440.0
-FLAGS = {
-    "wavenet": ["--preset", "tiny", "--steps", "80"],
-    "lstm": ["--preset", "tiny", "--arch", "lstm", "--steps", "120"],
+WAVENET = ["--preset", "tiny", "--arch", "wavenet", "--steps", "80"]
+LSTM = ["--preset", "tiny", "--arch", "lstm", "--steps", "120"]
+HEADS = {
+    "logistic": (16000, WAVENET),
+    "softmax": (16000, [*WAVENET, "--head", "softmax"]),
+    "softmax of 1024 levels": (16000, [*WAVENET, "--head", "softmax", "--levels", "1024"]),
+    "codes": (44100, LSTM),
+    "student_t": (44100, [*LSTM, "--head", "student_t"]),
 }
 
 
@@ -22,14 +27,14 @@ def frequency(signal, rate):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("arch", "rate"), [("wavenet", 16000), ("lstm", 44100)])
-def test_a_tone_comes_back_at_its_pitch(arch, rate, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("rate", "flags"), HEADS.values(), ids=HEADS)
+def test_a_tone_comes_back_at_its_pitch(rate, flags, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WAVEGEN_CACHE", str(tmp_path / "cache"))
     (tmp_path / "recordings").mkdir()
     tone = 0.5 * np.sin(2 * np.pi * TONE * np.arange(8 * rate) / rate)
     soundfile.write("recordings/tone.wav", tone, rate)
-    assert cli.main(["train", "--name", "tone", "--sample-seconds", "0.2", *FLAGS[arch]]) == 0
+    assert cli.main(["train", "--name", "tone", "--sample-seconds", "0.2", *flags]) == 0
     command = ["sample", "recordings/tone.wav", "-t", "1.5", "--seed", "1", "--no-with-prime"]
     assert cli.main(command) == 0
     path = capsys.readouterr().out.strip().split("\n")[-1]

@@ -167,6 +167,14 @@ def test_what_runs_away_is_drawn_again_from_a_second_before():
     assert np.array_equal(loose[..., :1440], sound[..., :1440])
 
 
+def test_the_first_moment_is_not_waited_for_and_the_guard_draws_ahead_by_more_and_more():
+    watched, drawn = take(Wanderer(), held=False), []
+    draw = watched.draw
+    watched.draw = lambda *given: (drawn.append(None), draw(*given))[1]
+    arrivals = [len(drawn) for _ in Guard(watched, CLIMATE, 1, print).blocks(blocks(3))]
+    assert arrivals == [1, 3, 5, 7, 9, 10, 11, 12, 13, 13, 13, 13, 13]
+
+
 def test_what_was_once_the_end_stays_when_the_take_is_played_on():
     def sound(seconds, firm, told):
         watched = take(Wanderer(breaks=breaks_once), held=False)

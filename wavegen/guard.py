@@ -5,8 +5,10 @@ several ways to go on for a quarter of a second the one is kept that is most lik
 recordings have after such a seed; where it hangs on the music how a control should stand
 (`config.tried`), they differ in it, and how much tones waver goes the way of those that are kept,
 unless the user asked for anything. And what the recordings never were is looked for; when it is
-found, the take goes back one second and is drawn again with other chance. All this looks at a
-variation's own past only, so it stays the same in any batch.
+found, the take goes back one second and is drawn again with other chance. So what is heard lags a
+second behind what is drawn, but not from the first: then one would wait for it, and what has just
+left the seed has hardly strayed. All this looks at a variation's own past only, so it stays the
+same in any batch.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from wavegen.climate import SECONDS, Climate
 from wavegen.take import Place, Take
 
 BACK = 4  # moments to go back: about one second
+GROWING = 2  # in the beginning fewer: one more for each so many that were drawn
 ATTEMPTS = 4  # to draw it otherwise, before it is let through
 NUDGE = 0.08  # by how much each attempt lowers or raises the temperature
 WANDER_DB = 6.0  # the level of the last second and a half so far off is as strange as can be borne
@@ -65,7 +68,7 @@ class Guard:
         self.take, self.climate, self.candidates, self.tell = take, climate, candidates, tell
 
     def blocks(self, count: int, firm: Sequence[int] = ()) -> Iterator[np.ndarray]:
-        """Yields moments, each only after a second more has been drawn and found sound.
+        """Yields moments, each only after some more, `BACK` at most, were drawn and found sound.
 
         Args:
             count: of blocks of the take, in all, or a few more.
@@ -84,7 +87,7 @@ class Guard:
             places.append(place)
             for row in rows:
                 self.mend(row, places, held)
-            if len(held) > BACK:
+            while len(held) > min(BACK, (done + 1) // GROWING):
                 yield held.pop(0)
                 places.pop(0)
         yield from held

@@ -33,6 +33,7 @@ class Heard:
     position: int  # frames drawn since the seed ended
     level_db: float  # RMS of the seed's end, under full scale
     sound: np.ndarray  # (channels, samples), that end, as far as the decoder has come
+    climate: Climate | None = None  # of what follows such a seed; None if that is not known
 
 
 class Sampler:
@@ -103,7 +104,8 @@ class Sampler:
         end = seed[:, -round(LEVEL_SECONDS * self.config.sample_rate) :]
         level = level_db(end[:, np.any(end != 0, axis=0)])
         end = end[:, : max(0, end.shape[1] - self.codec.delay_samples)]
-        return Heard(self.engine.prime(encoded[None]), decoding, 0, level, end)
+        climate = self.climate and self.climate.near(end, self.config.sample_rate, level)
+        return Heard(self.engine.prime(encoded[None]), decoding, 0, level, end, climate)
 
     def check_controls(self, given: dict[str, Any]) -> dict[str, Any]:
         """Returns the controls with defaults; raises UsageError for one the family lacks."""
@@ -142,8 +144,8 @@ class Sampler:
             first_variation: number of the first variation.
             block_seconds: length of a block; it does not change the sound.
             guard: choose, hold the seed's level, and draw again what has left the music (see
-                `guard`); the first block then comes when a second more has been drawn. Without it
-                the model is left alone.
+                `guard`), for which drawing runs ahead, in the end by a second. Without it the model
+                is left alone.
             candidates: ways to go on of which the guard keeps the one most like the recordings;
                 by default as many as one core draws in real time, 2 .. 8.
             ends: seconds at which the continuation once ended before it was played on: what lies
@@ -157,10 +159,9 @@ class Sampler:
         rows = range(first_variation, first_variation + count)
         take = Take(self, heard, rows, rng_seed, settings, held=guard)
         blocks, *firm = [take.blocks(round(end * rate) + known) for end in (seconds, *ends)]
-        if guard and self.climate:
+        if guard and heard.climate:
             candidates = candidates or default_candidates(self.config)
-            climate = self.climate.near(heard.sound, rate, heard.level_db)
-            parts = Guard(take, climate, candidates, tell).blocks(blocks, firm)
+            parts = Guard(take, heard.climate, candidates, tell).blocks(blocks, firm)
         else:
             parts = take.plain(blocks)
         size = max(1, round(block_seconds * rate))
