@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py --sets DIR... [--minutes 10 20 45] [--presets small] [--json FILE]
     python benchmarks/quality.py --sets DIR... --runs RUN...      runs that are trained already
+    python benchmarks/quality.py ... --numbers 0 1 2 --seconds 600      more chances, longer takes
     python benchmarks/quality.py --sets DIR --folder WAVS         sounds from anywhere
 
 A set is a folder with train/ and heldout/; one without is both. Seeds are 4 s, from places evenly
@@ -9,9 +10,10 @@ spread over every held-out recording; a recording too short to hold seed and con
 on from its end. Each continuation is compared with its own recording (`wavegen.likeness`), in level
 with its seed and what really follows. The music that really follows, the seed over and over, a
 constant tone and the network before its first step go through the same table (with a memory of what
-was heard it goes through it once more: that needs no training). Figures are medians, `clean` counts
-sounds without a fault; `copied` is how like its nearest second of the training part a second is
-(`wavegen.nearest`), `echoed` how like its nearest second of the seed.
+was heard it goes through it once more: that needs no training). What is longer than 15 s is judged
+in stretches of 15 s; of ten minutes the level of every minute is told. Figures are medians, `clean`
+counts stretches without a fault; `copied` is how like its nearest second of the training part a
+second is (`wavegen.nearest`), `echoed` how like its nearest second of the seed.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from wavegen.duet_config import DUET, PARTS
 from wavegen.modelfile import part_of_duet, save_model
 from wavegen.nearest import nearest_seconds
 
-SEED_SECONDS = 4.0
+SEED_SECONDS, MINUTE = 4.0, 60
 FADED_DB = 30.0  # what is softer than this below the recording's loudest has faded out
 LIKE = ["copied", "echoed"]  # the nearest second of what was learned, and of the seed
 COLUMNS = [field.name for field in dataclasses.fields(likeness.Likeness)]
@@ -216,13 +218,14 @@ def drawn(
     file: checkpoint.ModelFile,
     spots: list[Place],
     options: argparse.Namespace,
+    rng_seed: int,
     controls: dict[str, float],
 ) -> list[np.ndarray]:
     """Returns a model's continuations; they are written to --out, if given."""
     sampler, found = sampler_of(file), list[np.ndarray]()
     for number, spot in enumerate(spots):
         heard = sampler.listen(spot.seed, SEED_SECONDS)
-        given: dict[str, Any] = {"first_variation": number, **controls}
+        given: dict[str, Any] = {"first_variation": number, "rng_seed": rng_seed, **controls}
         blocks = list(sampler.stream(heard, options.seconds, **given))
         sound = np.concatenate(blocks, axis=-1)[0, :, sampler.codec.delay_samples :]
         found.append(sound)
@@ -246,6 +249,12 @@ def again(spot: Place, seconds: float) -> np.ndarray:
     return np.tile(spot.seed, -(-size // spot.seed.shape[1]))[:, :size]
 
 
+def minutes(sound: np.ndarray, rate: int) -> list[float]:
+    """Returns the level of every whole minute, dB under full scale."""
+    ends = range(MINUTE * rate, sound.shape[1] + 1, MINUTE * rate)
+    return [round(level_db(sound[:, end - MINUTE * rate : end]), 1) for end in ends]
+
+
 def judged(
     who: str, spots: list[Place], sounds: list[np.ndarray], folder: Path, **facts: Any
 ) -> dict[str, Any]:
@@ -256,8 +265,10 @@ def judged(
     for spot, sound in zip(spots, sounds, strict=True):
         for alike, past in ((copied, taught), (echoed, [spot.seed])):
             alike += [each.similarity for each in nearest_seconds(sound, past, rate)]
-        found.append(spot.compare(sound))
+        found += [spot.compare(part) for part in likeness.segments(sound, rate)]
     facts |= {"copied": float(np.median(copied)), "echoed": float(np.median(echoed))}
+    if sounds[0].shape[1] >= 2 * MINUTE * rate:
+        facts["minutes"] = [minutes(sound, rate) for sound in sounds]
     return row(who, found, **facts)
 
 
@@ -293,8 +304,9 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for model, ways in models:
                 cost = held_out_cost(model, music)
                 for who, controls in ways.items():
-                    sounds = drawn(who, model, spots, options, controls)
-                    yield judged(who, spots, sounds, folder, score=cost)
+                    for number in options.numbers:
+                        sounds = drawn(f"{who} {number}", model, spots, options, number, controls)
+                        yield judged(f"{who}, number {number}", spots, sounds, folder, score=cost)
 
 
 def line(row: dict[str, Any]) -> str:
@@ -303,6 +315,7 @@ def line(row: dict[str, Any]) -> str:
     bits = f"{score['mean']:.3f} ({score['low']:.3f} .. {score['high']:.3f})" if score else ""
     numbers = "".join("        -" if row[name] is None else f"{row[name]:9.2f}" for name in COLUMNS)
     faults = ", ".join(f"{fault} {count}" for fault, count in row["faults"].items())
+    faults += "".join(f"\n    dB by the minute: {levels}" for levels in row.get("minutes", []))
     numbers += "".join(f"{row[k]:9.2f}" if k in row else "        -" for k in LIKE)
     return f"{row['who'][-40:]:40}{bits:>24}{numbers}{row['clean']:6}/{row['count']:<5}{faults}"
 
@@ -319,6 +332,7 @@ def main() -> None:
     add("--folder", type=Path, help="judge these sounds instead")
     add("--count", type=int, default=8, help="continuations (8)")
     add("--seconds", type=float, default=15.0, help="length of a continuation (15)")
+    add("--numbers", type=int, nargs="+", default=[0], help="`--seed` of the continuations (0)")
     add("--out", type=Path, help="folder to write the continuations to")
     add("--json", type=Path, help="file to write all figures to")
     options, rows = parser.parse_args(), []

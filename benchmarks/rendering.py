@@ -1,19 +1,24 @@
 """Copy synthesis: held-out music played by a conditioned WaveNet, beside that music.
 
-    python benchmarks/rendering.py --run RUN --folder HELDOUT [--seconds 15] [--follow 0.9]
+    python benchmarks/rendering.py --run RUN --folder HELDOUT [--seconds 15] [--cuts 4]
+    python benchmarks/rendering.py --run RUN --folder HELDOUT --seconds 300 --joined
 
-For every recording: level error second by second, mean and greatest (dB); log-spectral distance
-(dB; line by line of 64 ms, down to 60 dB below the loudest), and that of the codec alone; error of
-the mel bands within 60 dB of the loudest, RMS and mean (dB); drift, from the first fifth to the
-last, of the level error and of that distance (dB); flux, onsets, motion and spread as ratios, noise
-and texture (see `wavegen.likeness`); and the speed in times real time on whatever cores there are.
+For every cut of a recording, or for all of them one after the other, over and over: level error
+second by second, mean and greatest (dB); log-spectral distance (dB; line by line of 64 ms, down to
+60 dB below the loudest), and that of the codec alone; error of the mel bands within 60 dB of the
+loudest, RMS and mean (dB); drift, from the first fifth to the last, of the level error and of that
+distance (dB); flux, onsets, motion and spread as ratios, noise and texture (see
+`wavegen.likeness`); and the speed in times real time on whatever cores there are.
+Last the means of all cuts, of the level error and the bias without their signs.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import time
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -31,6 +36,7 @@ SEED_SECONDS = 4.0
 COLUMNS = (
     "level worst lsd codec bands bias drift lsd-drift flux onsets motion spread noise texture speed"
 ).split()
+SIGNED = "level", "bias"  # of which the mean is one of sizes
 LINES = 1024  # of a frame of which the log-spectral distance is taken, at 16 kHz
 
 
@@ -82,29 +88,50 @@ def drift(values: np.ndarray) -> float:
     return values[-size:].mean() - values[:size].mean()
 
 
+def cuts(sounds: dict[str, np.ndarray], size: int, most: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the first cuts of so many samples of each sound; one that is shorter is one cut."""
+    for name, sound in sounds.items():
+        for number in range(max(1, min(most, sound.shape[1] // size))):
+            yield name, sound[:, number * size : (number + 1) * size]
+
+
+def line(found: dict[str, float], name: str) -> str:
+    """Returns a row as text."""
+    return "".join(f"{found[column]:10.2f}" for column in COLUMNS) + f" {name}"
+
+
 def main() -> None:
-    """Prints one row a recording."""
+    """Prints one row a cut, and their means."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", required=True, help="run, model file or duet")
-    parser.add_argument("--folder", required=True, help="of held-out music")
-    parser.add_argument("--runs", default="runs", help="folder of the runs (runs)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each recording (15)")
-    parser.add_argument(
-        "--follow", type=float, default=GIVEN_FOLLOW, help=f"of `render` ({GIVEN_FOLLOW})"
-    )
-    arguments = parser.parse_args()
-    file = checkpoint.read_model(checkpoint.find_model(arguments.run, arguments.runs))
+    add = parser.add_argument
+    add("--run", required=True, help="run, model file or duet")
+    add("--folder", required=True, help="of held-out music")
+    add("--runs", default="runs", help="folder of the runs (runs)")
+    add("--seconds", type=float, default=15.0, help="of each cut (15)")
+    add("--cuts", type=int, default=1, help="of each recording, at most (1)")
+    add("--joined", action="store_true", help="all recordings as one, over and over")
+    add("--follow", type=float, default=GIVEN_FOLLOW, help=f"of `render` ({GIVEN_FOLLOW})")
+    options = parser.parse_args()
+    file = checkpoint.read_model(checkpoint.find_model(options.run, options.runs))
     instrument = Instrument(judge_of(file))
     instrument.engine.warm_up()
     rate, channels = instrument.config.sample_rate, instrument.config.channels
+    size, least = (round((SEED_SECONDS + s) * rate) for s in (options.seconds, 2.0))
+    read = functools.partial(audio.read, sample_rate=rate, channels=channels)
+    sounds = {path.stem: read(path)[0] for path in listing.list_audio([options.folder]).files}
+    if options.joined:
+        one = np.concatenate(list(sounds.values()), axis=1)
+        sounds = {"joined": np.tile(one, -(-size // one.shape[1]))}
+    rows = []
     print("".join(f"{name:>10}" for name in COLUMNS))
-    for path in listing.list_audio([arguments.folder]).files:
-        sound = audio.read(path, sample_rate=rate, channels=channels)[0]
-        sound = sound[:, : round((SEED_SECONDS + arguments.seconds) * rate)]
-        if sound.shape[1] < (SEED_SECONDS + 2) * rate:
-            continue
-        found = measure(instrument, sound, arguments.follow)
-        print("".join(f"{found[name]:10.2f}" for name in COLUMNS), path.stem, flush=True)
+    for name, sound in cuts(sounds, size, options.cuts):
+        if sound.shape[1] >= least:
+            rows.append(measure(instrument, sound, options.follow))
+            print(line(rows[-1], name), flush=True)
+    if len(rows) > 1:
+        of = {name: [row[name] for row in rows] for name in COLUMNS}
+        of |= {name: np.abs(of[name]) for name in SIGNED}
+        print(line({name: float(np.mean(values)) for name, values in of.items()}, "mean"))
 
 
 if __name__ == "__main__":
