@@ -48,6 +48,9 @@ class Renderer(keras.layers.Layer):
         self.coefficients = config.channels * config.n_fft // 2
         self.hears = 2 * self.coefficients, self.coefficients  # widths of `turned` and `around`
         self.channels, self.turn = config.channels, 2 * math.pi * config.hop_length / config.n_fft
+        half = self.coefficients // config.channels
+        self.sounds = np.ones((2, self.coefficients), np.float32)
+        self.sounds[1, ::half] = 0.0  # the highest frequency
         self.embed = keras.layers.Embedding(config.codes, EMBEDDING, name="embed")
         self.hidden = [
             keras.layers.Dense(config.renderer_units, activation="gelu", name=f"hidden_{i}")
@@ -144,6 +147,9 @@ class Renderer(keras.layers.Layer):
     def draw(self, mean: Any, log_scale: Any, noise: Any, noisiness: Any) -> Any:
         """Returns frames `(batch, time, 2, coefficients)`.
 
+        What stands for the highest frequency shares density and turn with what stands for the
+        lowest, and would sound as loud; it is left out.
+
         Args:
             mean: of `density`.
             log_scale: of `density`.
@@ -159,7 +165,8 @@ class Renderer(keras.layers.Layer):
         louder = ops.sqrt(ops.maximum(1.0 + less * chance, 0.0))
         factor = ops.exp(log_scale) * ops.sqrt(ops.maximum(1.0 - less * tone, 0.0))
         factor = factor * ops.minimum(2.0 * noisiness, 1.0)
-        return mean * louder[:, :, None] + spread * factor[:, :, None]
+        drawn = mean * louder[:, :, None] + spread * factor[:, :, None]
+        return drawn * ops.convert_to_tensor(self.sounds)
 
     def brought(self, z: Any, expected: Any, swing: Any, noisiness: Any) -> Any:
         """Returns a drawn frame with its bands brought to the power that is expected of them.

@@ -168,6 +168,8 @@ def waver(lanes, shape, scratch, s, noisiness, noise, far, frames, to):
         spread = spread * sqrt(further / half)  # normals to those of a Student-t
         store(frames, to + v, fma(louder, re, spread * a))
         store(frames, to + bins + v, fma(louder, im, spread * b))
+    for c in range(shape.channels):
+        frames[to + bins + c * shape.half] = np.float32(0)  # the highest frequency
 
 
 @inlined
