@@ -238,7 +238,7 @@ def test_stereo_is_told_by_energies_and_correlation():
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=examples(25))
+@settings(max_examples=examples(25))
 @given(
     st.sampled_from([8000, 11025, 44100, 96000]),
     st.integers(1, 3),
@@ -316,6 +316,21 @@ def test_texture_is_the_distance_of_gaussians(measured):
     wide = changed(measured, covariance=25.0 * np.eye(count))
     narrow = changed(measured, covariance=4.0 * np.eye(count))
     assert compare(wide, [narrow]).texture_db == pytest.approx(5 - 2)
+
+
+def test_hiss_above_4_khz_is_told_against_the_brightest_and_the_darkest_of_the_music(measured):
+    rate, time = 16000, np.arange(2 * 16000) / 16000
+    low, high = (np.sin(2 * np.pi * hertz * time)[None] for hertz in (440, 6000))
+    for apart in (-20.0, -60.0):
+        found = measure((low + 10 ** (apart / 20) * high).astype("float32"), rate)
+        assert found.highs_db == pytest.approx(
+            10 * np.log10(1 / (1 + 10 ** (-apart / 10))), abs=0.1
+        )
+    assert measure(low.astype("float32"), rate).highs_db < -100
+    dark, bright, hissing = (changed(measured, highs_db=db) for db in (-60.0, -50.0, -40.0))
+    assert compare(hissing, [dark, bright]).highs_db == pytest.approx(10)
+    assert compare(hissing, [dark], near=[hissing]).highs_db == 0
+    assert compare(dark, [bright]).highs_db == pytest.approx(-10)
 
 
 def test_two_equal_channels_have_a_width_whatever_rounding_says():

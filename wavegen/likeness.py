@@ -22,6 +22,7 @@ HOP_SECONDS = 0.016  # of a frame, four hops long
 ONSET_DB = 1.0  # where something begins, the mean rise of all bands stands out by this
 STILL_DB = 2.0  # bands that change by less within 0.5 s stand still: noise 1.3, music 3 and more
 QUIET = 1e-3  # of the sound's mean power is silence
+HIGH_HZ = 4000.0  # what is from here on may be hiss
 WHITE = 0.6  # `flatness` of noise, whatever its colour
 
 LIMITS = {  # of a clean sound's `Likeness`; calibrated on held-out piano, guitar and drums
@@ -50,6 +51,7 @@ class Measures:
     loop: float  # 1 repeats exactly every 0.05 .. 1 s for some seconds, 0 not at all
     longest_still_seconds: float
     longest_silence_seconds: float
+    highs_db: float  # energy from 4 kHz on over that of all, -120 at least
     side_db: float | None  # energy of left minus right over left plus right; None if not stereo
     correlation: float | None  # of left and right
     mean_db: np.ndarray = field(repr=False, compare=False)  # (bands,)
@@ -70,6 +72,7 @@ class Likeness:
     noise: float  # 0 is the music's flatness, 1 that of noise
     dead_air_seconds: float  # longest silence, less the music's longest
     texture_db: float  # Fréchet distance of the bands
+    highs_db: float  # brighter than the music where it is brightest, or darker than anywhere
     side_db: float | None  # wider than the music; None if either is not stereo
 
     @property
@@ -118,6 +121,9 @@ def measure(signal: np.ndarray, sample_rate: int) -> Measures:
     onsets, _ = find_peaks(rise.mean(axis=0), prominence=ONSET_DB, distance=4)
     smooth, apart = decibels(uniform_filter1d(mel, 16)), round(0.5 / HOP_SECONDS)  # 0.25 s
     change = np.abs(smooth[:, apart:] - smooth[:, :-apart]).mean(axis=0)  # (frames,)
+    size = 4 * round(HOP_SECONDS * sample_rate)
+    lines = spectrogram(signal, size, size // 4).sum(axis=(0, 1), dtype=np.float64)
+    highs = lines[round(HIGH_HZ * size / sample_rate) :].sum() / (lines.sum() + 1e-9)
     side_db = correlation = None
     if len(signal) == 2:
         (left, both), (_, right) = signal @ signal.T + 1e-9 * np.eye(2)
@@ -134,6 +140,7 @@ def measure(signal: np.ndarray, sample_rate: int) -> Measures:
         loop=loop(signal, sample_rate),
         longest_still_seconds=longest(change < STILL_DB) * HOP_SECONDS,
         longest_silence_seconds=longest(power <= QUIET * power.mean()) * HOP_SECONDS,
+        highs_db=float(10 * np.log10(highs + 1e-12)),
         side_db=side_db,
         correlation=correlation,
         mean_db=bands.mean(axis=1),
@@ -178,6 +185,7 @@ def compare(
         loop=generated.loop,
         noise=max(0.0, beyond("flatness")) / max(WHITE - each("flatness").max(), 0.02),
         dead_air_seconds=beyond("longest_silence_seconds"),
+        highs_db=float(generated.highs_db - nearest("highs_db", [*music, *near])),
         texture_db=frechet(generated, each("mean_db"), each("covariance").mean(axis=0)),
         side_db=float(sides[0] - np.mean(sides[1:])) if len(sides) > len(music) else None,
     )
