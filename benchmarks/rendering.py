@@ -36,6 +36,7 @@ SEED_SECONDS = 4.0
 COLUMNS = (
     "level worst lsd codec bands bias drift lsd-drift flux onsets motion spread noise texture speed"
 ).split()
+SILENT_DB = -80.0  # what is softer is silence, however soft
 SIGNED = "level", "bias"  # of which the mean is one of sizes
 LINES = 1024  # of a frame of which the log-spectral distance is taken, at 16 kHz
 
@@ -65,7 +66,7 @@ def measure(instrument: Instrument, sound: np.ndarray, follow: float) -> dict[st
     drawn = np.concatenate(list(instrument.play([music[None]], seed, follow=follow)), axis=-1)[0]
     speed = music.shape[1] / rate / (time.monotonic() - began)
     cuts = [slice(at, at + rate) for at in range(0, music.shape[1] - rate + 1, rate)]
-    levels = np.array([level_db(drawn[:, cut]) - level_db(music[:, cut]) for cut in cuts])
+    levels = np.array([np.subtract(*(heard_db(s[:, cut]) for s in (drawn, music))) for cut in cuts])
     analysis = instrument.bands
     wanted, found = (
         SPAN_DB * analysis.along(signal)[:, : analysis.features] for signal in (music, drawn)
@@ -80,6 +81,11 @@ def measure(instrument: Instrument, sound: np.ndarray, follow: float) -> dict[st
     values += np.sqrt(np.mean(error**2)), error.mean(), drift(levels), drift(apart)
     values += like.flux, like.onsets, like.motion, like.spread, like.noise, like.texture_db, speed
     return dict(zip(COLUMNS, map(float, values), strict=True))
+
+
+def heard_db(sound: np.ndarray) -> float:
+    """Returns the level, dB under full scale, or `SILENT_DB` of what is softer."""
+    return max(level_db(sound), SILENT_DB)
 
 
 def drift(values: np.ndarray) -> float:

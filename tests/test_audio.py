@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from wavegen import audio, draft, riff, sniff
 from wavegen.errors import AudioError, Error, OutputError, UsageError, shown
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def noise(frames, channels=2, seed=0):

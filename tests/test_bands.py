@@ -104,7 +104,7 @@ def test_what_is_soft_above_soft_music_is_told():
     assert np.allclose((told[0] - told[1])[:, :-1].mean(), 6.0, atol=0.5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 400), st.integers(0, 12))
 def test_knots_of_a_stretch_are_those_of_the_whole(samples, skip):
     bands = Bands(8000, 1, 4, 16)

@@ -30,7 +30,7 @@ SAMPLE_NAMES = [
     "linear predictor, fixed scale",
     "linear predictor, adaptive scale",
 ]
-untimed = settings(deadline=None, max_examples=examples(25))
+few = settings(max_examples=examples(25))
 
 
 def wave(seed, samples, channels=1, scale=0.02):
@@ -107,7 +107,7 @@ def test_adaptive_scale_follows_the_loudness():
     assert bits["linear predictor, adaptive scale"] < bits["linear predictor, fixed scale"] - 0.2
 
 
-@untimed
+@few
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_probabilities_of_all_levels_add_up_to_one(fitted, codec, seed, samples):
     levels = codec.encode(wave(seed, samples))[:, 0]
@@ -119,7 +119,7 @@ def test_probabilities_of_all_levels_add_up_to_one(fitted, codec, seed, samples)
     assert total == pytest.approx(dict.fromkeys(SAMPLE_NAMES, 1.0), abs=1e-6)
 
 
-@untimed
+@few
 @given(
     st.floats(-3, 3),
     st.floats(-12, 3).map(lambda exponent: 10**exponent),
@@ -132,7 +132,7 @@ def test_discretised_logistic_adds_up_to_one_however_far_its_mean(mean, scale, l
     assert (2.0**-bits).sum() == pytest.approx(1, abs=1e-9)
 
 
-@untimed
+@few
 @given(st.integers(0, 2**32 - 1), st.integers(0, 300))
 def test_the_future_does_not_change_the_past(fitted, codec, seed, now):
     frames, other = codec.encode(wave(seed, 300)), codec.encode(wave(seed + 1, 300))
@@ -142,7 +142,7 @@ def test_the_future_does_not_change_the_past(fitted, codec, seed, now):
         np.testing.assert_array_equal(bits[name][:now], others[name][:now])
 
 
-@untimed
+@few
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_channels_are_judged_each_by_itself(fitted, seed, channels):
     frames = MuLaw(32, channels).encode(wave(seed, 100, channels))
@@ -310,7 +310,7 @@ def test_scales_know_the_end_of_the_training_as_well_as_its_beginning():
 # -- their parts ---------------------------------------------------------------------------------
 
 
-@untimed
+@few
 @given(st.floats(0, 0.95), st.floats(0, math.pi), st.integers(2, 12))
 def test_linear_prediction_recovers_the_coefficients_of_a_source(radius, angle, order):
     known = np.zeros(order)
@@ -323,7 +323,7 @@ def test_linear_prediction_recovers_the_coefficients_of_a_source(radius, angle, 
     np.testing.assert_allclose(error, np.eye(1, 1500)[0], atol=1e-9)
 
 
-@untimed
+@few
 @given(st.integers(0, 20), st.integers(0, 8))
 def test_autocovariance_is_the_sum_of_products(samples, order):
     x = np.random.default_rng(samples).standard_normal(samples)
@@ -409,7 +409,7 @@ def test_a_steady_tone_through_the_codec_is_predicted_by_two_taps():
     assert cost["two-tap predictor"] < cost["Student-t per bin"] - 0.5
 
 
-@untimed
+@few
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1.5))
 def test_poles_of_the_taps_lie_inside_the_circle(seed, growth):
     z = circular(seed, 40) * np.exp(growth * np.arange(40))[:, None, None]
@@ -418,7 +418,7 @@ def test_poles_of_the_taps_lie_inside_the_circle(seed, growth):
         assert np.abs(np.roots([1, -one, -two])).max() < 0.999
 
 
-@untimed
+@few
 @given(st.integers(0, 2**32 - 1), st.integers(0, 50))
 def test_frames_to_come_do_not_change_the_cost_of_those_before(seed, now):
     found = FrameBaselines.fit(STFT(32, 16), [flat(circular(0, 50))])

@@ -61,7 +61,7 @@ def test_a_batch_depends_on_its_step_alone():
     assert (streams(data, 0, seed=12, **how).signal != forward[0].signal).any()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     LENGTHS,
     st.integers(1, 5),
@@ -125,7 +125,7 @@ def test_streams_go_on_and_cover_everything(
     assert 0 <= lost <= (len(long_enough) * (frame_samples - 1) if offset else 0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(LENGTHS, st.integers(1, 5), st.integers(1, 6), st.integers(1, 8), st.integers(0, 2))
 def test_rows_of_few_recordings_go_on_for_long(lengths, batch, length, least, epoch):
     data = counting(lengths, channels=2)
@@ -172,7 +172,7 @@ def test_streams_start_elsewhere_each_epoch():
     assert all(numbers(s.signal[0, 0, :2]) == [1, 2] for s in still)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(2, 300), min_size=1, max_size=5), st.integers(1, 5), st.integers(0, 3))
 def test_samples_as_frames_are_all_heard_once_an_epoch(lengths, batch, epoch):
     """A frame of one sample leaves no remainder; a piece's first sample alone is not predicted."""

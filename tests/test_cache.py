@@ -216,7 +216,7 @@ def test_channels_that_cancel_are_told_and_the_left_one_taken(store, tmp_path):
     assert not drafts(store)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 40_000), max_size=6), st.integers(1, 2), st.integers(0, 9))
 def test_blocks_of_any_length_make_the_same_entry(tmp_path_factory, lengths, channels, seed):
     folder = tmp_path_factory.mktemp("drafts")

@@ -14,7 +14,6 @@ from wavegen.framing import tight_window
 
 LEVELS = st.integers(4, 4096)
 SEEDS = st.integers(0, 2**32 - 1)
-untimed = settings(deadline=None)  # a busy machine is no failure
 
 
 @st.composite
@@ -64,14 +63,12 @@ def test_every_level_decodes_and_encodes_to_itself(levels):
     assert (codec.values[0], codec.values[levels // 2], codec.values[-1]) == (-1, 0, 1)
 
 
-@untimed
 @given(LEVELS)
 def test_silence_stays_silent(levels):
     codec = MuLaw(levels, 2)
     assert not codec.decode(codec.encode(np.zeros((2, 5), np.float32))).any()
 
 
-@untimed
 @given(LEVELS, SEEDS)
 def test_mu_law_is_monotone_and_within_half_a_step(levels, seed):
     codec = MuLaw(levels)
@@ -83,7 +80,6 @@ def test_mu_law_is_monotone_and_within_half_a_step(levels, seed):
     assert np.max(np.abs(error)) <= widest / 2 + 1e-6
 
 
-@untimed
 @given(LEVELS)
 def test_a_level_begins_at_its_edge(levels):
     codec = MuLaw(levels)
@@ -93,7 +89,6 @@ def test_a_level_begins_at_its_edge(levels):
     np.testing.assert_array_equal(codec.encode(below[None])[:, 0], numbers)
 
 
-@untimed
 @given(LEVELS, st.floats(1, 1e30))
 def test_beyond_full_scale_is_clipped(levels, sample):
     codec = MuLaw(levels)
@@ -101,7 +96,6 @@ def test_beyond_full_scale_is_clipped(levels, sample):
     assert encoded[:, 0].tolist() == [0, levels - 1] * 2
 
 
-@untimed
 @given(
     st.sampled_from([MuLaw, PCM16]),
     SEEDS,
@@ -137,7 +131,6 @@ def test_16_bit_sound_comes_back_to_the_last_bit():
     assert codec.decode(levels).dtype == np.float32
 
 
-@untimed
 @given(SEEDS, st.floats(-5, 0))
 def test_16_bits_are_the_nearest(seed, exponent):
     codec, signal = PCM16(2), 10**exponent * noise(seed, 2, 200)
@@ -146,7 +139,6 @@ def test_16_bits_are_the_nearest(seed, exponent):
     assert np.all(np.diff(codec.encode(np.sort(signal, -1)), axis=0) >= 0)
 
 
-@untimed
 @given(SEEDS)
 def test_a_16_bit_level_begins_at_its_edge(seed):
     """Adding up finds the same level as looking the sample up among the edges."""
@@ -159,7 +151,6 @@ def test_a_16_bit_level_begins_at_its_edge(seed):
     np.testing.assert_array_equal(codec.encode(codec.edges[None])[:, 0], np.arange(1, 65536))
 
 
-@untimed
 @given(st.floats(1, 1e30))
 def test_beyond_16_bits_is_clipped(sample):
     encoded = PCM16().encode(np.array([[-sample, sample, -math.inf, math.inf]]))
@@ -167,7 +158,6 @@ def test_beyond_16_bits_is_clipped(sample):
     assert PCM16().decode(encoded)[0, :2].tolist() == [-1, 32767 / 32768]
 
 
-@untimed
 @given(SEEDS, st.sampled_from([MuLaw, PCM16]), st.floats(-3, 0))
 def test_mean_and_difference_say_what_left_and_right_do(seed, kind, exponent):
     """What was once levels is the same levels again; 16 bits are the same sound, too."""
@@ -234,7 +224,6 @@ def test_a_model_has_the_codec_of_its_head():
 # STFT
 
 
-@untimed
 @given(stfts(), st.integers(0, 300), SEEDS, st.sampled_from([(), (1,), (2, 3)]))
 def test_signal_comes_back_and_energy_stays(codec, samples, seed, batch_shape):
     signal = noise(seed, *batch_shape, codec.channels, samples)
@@ -266,7 +255,6 @@ def test_stft_error_is_as_documented(n_fft, hop_length, kind):
     assert snr_db(signal, decoded) >= 140
 
 
-@untimed
 @given(st.integers(1, 60).map(lambda half: 2 * half), st.data())
 def test_window_is_tight_and_symmetric(n_fft, data):
     hop_length = data.draw(st.integers(1, n_fft))
@@ -286,7 +274,6 @@ def test_half_overlap_is_the_sine_window_and_no_overlap_is_none():
     assert np.sum(tight_window(64, 48) == 1) == 32
 
 
-@untimed
 @given(stfts(), SEEDS, st.lists(st.integers(0, 7), max_size=6), st.integers(0, 500))
 def test_stft_in_blocks_is_stft_at_once(codec, seed, blocks, first):
     hop = codec.hop_length
@@ -321,7 +308,6 @@ def test_more_frames_than_one_block_holds():
     np.testing.assert_allclose(codec.decode(whole, 64 * 400), signal, rtol=0, atol=1.3e-7)
 
 
-@untimed
 @given(stfts(), SEEDS, st.integers(0, 12))
 def test_a_later_start_with_its_past_is_a_slice_of_the_whole(codec, seed, first):
     hop, delay = codec.hop_length, codec.delay_samples
@@ -336,7 +322,6 @@ def test_a_later_start_with_its_past_is_a_slice_of_the_whole(codec, seed, first)
     )
 
 
-@untimed
 @given(SEEDS)
 def test_rows_of_a_batch_start_where_they_like(seed):
     codec = STFT(24, 7, 2)
@@ -420,7 +405,6 @@ def test_a_state_can_be_used_twice():
     np.testing.assert_array_equal(state.past, before[0])
 
 
-@untimed
 @given(stfts(), st.integers(0, 3))
 def test_a_state_keeps_its_shapes_and_types(codec, count):
     start, back = codec.encode_initial((2,)), codec.decode_initial((2,))
@@ -507,7 +491,7 @@ def test_width_bits_make_a_density_of_every_level():
     assert MuLaw(256).width_bits.min() > MuLaw(1024).width_bits.min() > -1.5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**24 - 1), st.integers(0, 2**24 - 1))
 def test_24_bits_hold_256_levels_where_16_hold_one(left, right):
     for codec in (PCM24(2), PCM24(2, "mid_side")):

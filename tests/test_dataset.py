@@ -262,7 +262,7 @@ def recordings(tmp_path_factory):
     return make
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(LENGTHS, st.floats(0, 0.5), st.floats(0, 3))
 def test_the_split_never_overlaps(recordings, lengths, heldout, gap_seconds):
     data = dataset.Dataset(recordings(lengths), RATE, 1, heldout, gap_seconds)

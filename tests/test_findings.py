@@ -78,7 +78,7 @@ def test_correlation():
     assert examined([left + 0.3, 0.2 - left]).correlation == pytest.approx(-1, abs=1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(500, 3 * RATE), st.integers(1, 3), st.floats(-60, 0), st.integers(0, 99))
 def test_gain_moves_the_level_and_nothing_else(samples, channels, gain_db, seed):
     sound = np.random.default_rng(seed).uniform(-1, 1, (channels, samples)) * 0.9
@@ -122,7 +122,7 @@ def test_what_is_well_stays_as_it_is():
     assert correction.words == () and np.array_equal(same, music)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 9000), st.integers(0, 3))
 def test_blocks_do_not_matter(block, seed):
     bad = np.pad(0.2 * tune(1.0, RATE, 2, seed) + 0.1, ((0, 0), (2 * RATE, 2 * RATE + 500)))

@@ -12,7 +12,7 @@ from wavegen.models import heads
 
 EVERY = np.arange(heads.LEVELS, dtype="int32")
 LEAST = np.log(heads.UNIFORM / heads.LEVELS)  # what a level costs at most
-untimed = settings(deadline=None, max_examples=examples(30))
+few = settings(max_examples=examples(30))
 MEANS = st.floats(-3, 3)
 SCALES = st.floats(-6, 1).map(lambda exponent: 10**exponent)
 MIXTURES = st.lists(st.tuples(st.floats(-8, 3), MEANS, SCALES), min_size=1, max_size=5)
@@ -98,7 +98,7 @@ def test_amplitudes_are_those_of_16_bits():
     np.testing.assert_array_equal(np.asarray(heads.amplitude(EVERY)), PCM16().values)
 
 
-@untimed
+@few
 @given(
     st.lists(st.floats(-20, 20), min_size=9, max_size=9),
     st.floats(-1, 1),
@@ -125,14 +125,14 @@ def test_components_begin_apart():
 # -- its probabilities ---------------------------------------------------------------------------
 
 
-@untimed
+@few
 @given(MIXTURES)
 def test_a_mixture_sums_to_one_over_all_levels(components):
     total = np.exp(log_prob(parts_of(components), EVERY).astype("float64")).sum()
     assert total == pytest.approx(1 + heads.UNIFORM, abs=1e-4)
 
 
-@untimed
+@few
 @given(MIXTURES, st.integers(0, heads.LEVELS - 1))
 def test_log_probabilities_are_exact_in_both_tails(components, level):
     """Wherever the mean lies, as a double precision difference of the CDF says."""
@@ -163,7 +163,7 @@ def test_no_output_of_a_network_breaks_the_likelihood_or_its_gradient(size):
 # -- its draws -----------------------------------------------------------------------------------
 
 
-@untimed
+@few
 @given(MIXTURES)
 def test_draws_follow_the_mixture(components):
     """Over an even grid of uniforms the share below each level is the CDF, within the grid."""
@@ -182,7 +182,7 @@ def test_draws_follow_the_mixture(components):
     assert np.abs(found - wanted).max() < allowed
 
 
-@untimed
+@few
 @given(MIXTURES, st.floats(0, 1, exclude_max=True), st.floats(0.0, 4.0), st.floats(1e-6, 1.0))
 def test_every_draw_is_a_level(components, uniform, temperature, top_p):
     wide = [(50 * weight, 1e4 * mean, 1e4 * scale) for weight, mean, scale in components]

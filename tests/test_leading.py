@@ -34,7 +34,7 @@ def led(config, sound, hops, share=1.0):
     return lead.step(window, bands.given(bands.levels(window))), bands, sound[0], start
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(0, 1000),
     st.sampled_from([1, 2]),

@@ -12,7 +12,7 @@ from wavegen.models.linear_prediction import HUSH, RIDGE, Following, autocorrela
 
 ORDER, HOP, MEMORY = 24, 16, 80.0
 SEEDS = st.integers(0, 2**32 - 1)
-untimed = settings(deadline=None, max_examples=examples(30))
+few = settings(max_examples=examples(30))
 T = np.arange(640)
 SIGNALS = {
     "silence": 0.0 * T,
@@ -68,7 +68,7 @@ def coloured(seed, samples, *lead):
 # -- the recursion -------------------------------------------------------------------------------
 
 
-@untimed
+@few
 @given(SEEDS, st.integers(1, 40))
 def test_levinson_solves_the_toeplitz_equations(seed, order):
     x = coloured(seed, 400, 2, 3).astype("float64")
@@ -118,7 +118,7 @@ def test_what_no_signal_could_have_still_has_a_stable_solution(lift, frequencies
 
 
 @pytest.mark.slow
-@untimed
+@few
 @given(SEEDS, st.integers(1, 30), st.integers(1, 40), st.floats(3, 300), st.integers(1, 12))
 def test_sums_are_the_autocorrelation_under_the_window(seed, order, hop, memory, hops):
     """The window (n + 1) exp(-n / memory) over all that was heard until the last full hop."""
@@ -167,7 +167,7 @@ def test_the_filter_is_stable_and_finite_whatever_it_hears(name, order, hop, mem
 
 
 @pytest.mark.slow
-@untimed
+@few
 @given(SEEDS, st.floats(-150, 0), st.integers(1, 60), st.integers(1, 40))
 def test_noise_of_any_loudness_is_followed_stably(seed, loudness_db, order, hop):
     x = 10 ** (loudness_db / 20) * coloured(seed, 8 * hop)
@@ -250,7 +250,7 @@ def test_it_keeps_the_contract(order, hop):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=examples(15))
+@settings(max_examples=examples(15))
 @given(SEEDS, st.lists(st.integers(1, 45), min_size=1, max_size=6))
 def test_blocks_of_any_length_are_the_whole(seed, blocks):
     streaming = Streaming(following())

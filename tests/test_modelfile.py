@@ -74,7 +74,7 @@ def entry(shape, begin, end, dtype="F32"):
 # -- round trips ---------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(min_size=1, max_size=5), ARRAYS, max_size=4))
 def test_every_array_comes_back_as_it_was(tmp_path_factory, given_arrays):
     given_arrays.pop("__metadata__", None)

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 from conftest import SLOW, make_config, make_frames, make_model
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numba import njit
@@ -358,7 +358,6 @@ rows_of = arrays.arrays(
 
 @each_precision
 @given(rows=rows_of)
-@settings(deadline=None)
 def test_what_was_rounded_stays_as_it_is(precision, rows):
     """A session may be taken and given back after any sample: the rings come back the same."""
     if precision == "bfloat16":
@@ -373,7 +372,6 @@ def test_what_was_rounded_stays_as_it_is(precision, rows):
 
 
 @given(rows=rows_of)
-@settings(deadline=None)
 def test_int16_is_near(rows):
     again = decoded(*encoded(rows, "int8"), "int8").astype(float)
     size = np.maximum(np.abs(rows).max(axis=-1, keepdims=True), 1e-30)
@@ -1216,7 +1214,6 @@ def test_warming_up_compiles_what_a_model_needs():
 
 
 @each_of(ALL)
-@settings(deadline=None)
 @given(seed=st.integers(0, 99), order=st.integers(1, 70), rows=st.integers(1, 3))
 def test_predictors_are_those_of_least_error(lanes, seed, order, rows):
     rng = np.random.default_rng(seed)

@@ -88,7 +88,7 @@ def test_it_is_the_forward_algorithm():
     assert known > 80
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 7), min_size=1, max_size=4))
 def test_in_blocks_as_in_one(seed, sizes):
     """Whatever was heard and whatever drawn, and wherever it is cut."""

@@ -21,7 +21,7 @@ from wavegen.score import (
 )
 
 RATE = 8000
-untimed = settings(deadline=None, max_examples=40)
+few = settings(max_examples=40)
 
 
 def noise(count, mean=0.0, seed=0, deviation=1.0):
@@ -31,7 +31,7 @@ def noise(count, mean=0.0, seed=0, deviation=1.0):
 # -- intervals -----------------------------------------------------------------------------------
 
 
-@untimed
+@few
 @given(st.integers(0, 2**32 - 1), st.integers(40, 3000), st.integers(1, 10), st.floats(-50, 50))
 def test_interval_covers_the_mean_and_moves_with_it(seed, count, block, shift):
     values = noise(count, seed=seed)
@@ -222,7 +222,7 @@ def test_too_short_a_sound_is_not_judged(music):
     assert collapse(np.zeros((1, RATE // 4)), music, RATE) == ["it is silent"]
 
 
-@untimed
+@few
 @given(st.sampled_from([1000, 8000, 44100, 192000]), st.integers(1, 3), st.floats(0.01, 0.9))
 def test_measures_are_finite_at_any_rate_and_length(rate, channels, seconds):
     signal = noise((channels, max(2, round(seconds * rate))), deviation=0.1)

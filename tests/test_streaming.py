@@ -97,7 +97,7 @@ def test_recurrent_stack_keeps_the_contract():
 
 
 @by_default
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 70), st.floats(0.3, 0.995), st.integers(0, 2**31))
 def test_one_pole_is_the_recursion(time, pole, seed):
     rng = np.random.default_rng(seed)
