@@ -12,7 +12,10 @@ LSTM = ["--preset", "tiny", "--arch", "lstm", "--steps", "120"]
 HEADS = {
     "logistic": (16000, WAVENET),
     "softmax": (16000, [*WAVENET, "--head", "softmax"]),
-    "softmax of 1024 levels": (16000, [*WAVENET, "--head", "softmax", "--levels", "1024"]),
+    "softmax of 1024 levels": (
+        16000,
+        [*WAVENET, "--head", "softmax", "--levels", "1024", "--steps", "40"],
+    ),
     "codes": (44100, LSTM),
     "student_t": (44100, [*LSTM, "--head", "student_t"]),
 }
