@@ -305,8 +305,9 @@ def table(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 cost = held_out_cost(model, music)
                 for who, controls in ways.items():
                     for number in options.numbers:
-                        sounds = drawn(f"{who} {number}", model, spots, options, number, controls)
-                        yield judged(f"{who}, number {number}", spots, sounds, folder, score=cost)
+                        name = f"{who} {number}"
+                        sounds = drawn(name, model, spots, options, number, controls)
+                        yield judged(name, spots, sounds, folder, score=cost)
 
 
 def line(row: dict[str, Any]) -> str:

@@ -65,8 +65,9 @@ def measure(instrument: Instrument, sound: np.ndarray, follow: float) -> dict[st
     began = time.monotonic()
     drawn = np.concatenate(list(instrument.play([music[None]], seed, follow=follow)), axis=-1)[0]
     speed = music.shape[1] / rate / (time.monotonic() - began)
-    cuts = [slice(at, at + rate) for at in range(0, music.shape[1] - rate + 1, rate)]
-    levels = np.array([np.subtract(*(heard_db(s[:, cut]) for s in (drawn, music))) for cut in cuts])
+    starts = range(0, music.shape[1] - rate + 1, rate)
+    ours, theirs = ([heard_db(s[:, at : at + rate]) for at in starts] for s in (drawn, music))
+    levels = np.subtract(ours, theirs)
     analysis = instrument.bands
     wanted, found = (
         SPAN_DB * analysis.along(signal)[:, : analysis.features] for signal in (music, drawn)

@@ -115,15 +115,16 @@ def measure(signal: np.ndarray, sample_rate: int) -> Measures:
         raise UsageError("a sound that holds values that are no numbers cannot be measured")
     rms = max(float(np.sqrt(np.mean(np.square(signal, dtype=np.float64)))), 1e-10)
     signal = signal / rms
-    mel = mel_power(signal, sample_rate, HOP_SECONDS, 64)
+    hop = round(HOP_SECONDS * sample_rate)
+    spectra = spectrogram(signal, 4 * hop, hop)
+    mel = mel_of(spectra, sample_rate, 64)
     bands, weight, power = decibels(mel), np.sqrt(mel.mean(axis=1)) + 1e-9, mel.sum(axis=0)
     rise = np.maximum(np.diff(bands), 0)
     onsets, _ = find_peaks(rise.mean(axis=0), prominence=ONSET_DB, distance=4)
     smooth, apart = decibels(uniform_filter1d(mel, 16)), round(0.5 / HOP_SECONDS)  # 0.25 s
     change = np.abs(smooth[:, apart:] - smooth[:, :-apart]).mean(axis=0)  # (frames,)
-    size = 4 * round(HOP_SECONDS * sample_rate)
-    lines = spectrogram(signal, size, size // 4).sum(axis=(0, 1), dtype=np.float64)
-    highs = lines[round(HIGH_HZ * size / sample_rate) :].sum() / (lines.sum() + 1e-9)
+    lines = spectra.sum(axis=(0, 1), dtype=np.float64)
+    highs = lines[round(HIGH_HZ * 4 * hop / sample_rate) :].sum() / (lines.sum() + 1e-9)
     side_db = correlation = None
     if len(signal) == 2:
         (left, both), (_, right) = signal @ signal.T + 1e-9 * np.eye(2)
@@ -201,13 +202,24 @@ def frechet(generated: Measures, means: np.ndarray, covariance: np.ndarray) -> f
 
 
 def mel_power(signal: np.ndarray, sample_rate: int, hop_seconds: float, count: int) -> np.ndarray:
-    """Returns the power `(count, frames)` of mel bands, mean of all channels."""
+    """Returns the power `(count, frames)` of mel bands of frames four hops long, as `mel_of`."""
+    hop = round(hop_seconds * sample_rate)
+    return mel_of(spectrogram(signal, 4 * hop, hop), sample_rate, count)
+
+
+def mel_of(power: np.ndarray, sample_rate: int, count: int) -> np.ndarray:
+    """Returns the power `(count, frames)` of mel bands up to 8 kHz, mean of all channels.
+
+    Args:
+        power: of `spectrogram`.
+        sample_rate: Hz.
+        count: of bands.
+    """
     from librosa.filters import mel  # librosa's own spectra take half a minute to compile, once
 
-    hop, top = round(hop_seconds * sample_rate), min(8000.0, sample_rate / 2)
-    weights = mel(sr=sample_rate, n_fft=4 * hop, n_mels=count, fmax=top)
-    power = spectrogram(signal, 4 * hop, hop)
-    return np.einsum("bk,ctk->bt", weights, power, dtype=np.float64, optimize=True) / len(signal)
+    n_fft, top = 2 * (power.shape[2] - 1), min(8000.0, sample_rate / 2)
+    weights = mel(sr=sample_rate, n_fft=n_fft, n_mels=count, fmax=top)
+    return np.einsum("bk,ctk->bt", weights, power, dtype=np.float64, optimize=True) / len(power)
 
 
 def spectrogram(signal: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:

@@ -48,9 +48,8 @@ class Renderer(keras.layers.Layer):
         self.coefficients = config.channels * config.n_fft // 2
         self.hears = 2 * self.coefficients, self.coefficients  # widths of `turned` and `around`
         self.channels, self.turn = config.channels, 2 * math.pi * config.hop_length / config.n_fft
-        half = self.coefficients // config.channels
         self.sounds = np.ones((2, self.coefficients), np.float32)
-        self.sounds[1, ::half] = 0.0  # the highest frequency
+        self.sounds[1, :: config.n_fft // 2] = 0.0  # the highest frequency
         self.embed = keras.layers.Embedding(config.codes, EMBEDDING, name="embed")
         self.hidden = [
             keras.layers.Dense(config.renderer_units, activation="gelu", name=f"hidden_{i}")
