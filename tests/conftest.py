@@ -146,8 +146,15 @@ def make_model(family, seed=0, **fields):
             model.predictor.whitening.assign(taps)
         model.predictor.bounds.assign([0.6, 1e-3, 0.5])
     if family == "spectral_lstm":
-        model.head.start_from(list(make_frames(model, batch=3, time=40, seed=2)))
+        model.head.start_from(list(learned_frames(model)))
     return model
+
+
+def learned_frames(model):
+    """Returns the frames that the codes of `make_model` are fitted to, enough for all of them."""
+    from wavegen.models import book
+
+    return make_frames(model, batch=3, time=book.EXAMPLES * model.config.codes // 3 + 1, seed=2)
 
 
 def make_frames(model, batch=2, time=24, seed=1):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import SLOW, make_config, make_frames, make_model
+from conftest import SLOW, learned_frames, make_config, make_frames, make_model
 from keras import ops
 from scipy.special import softmax
 from scipy.stats import logistic as scipy_logistic
@@ -11,6 +11,7 @@ from scipy.stats import t as student
 from wavegen.codec import codec_of
 from wavegen.feed import NOISE_DB, disturbed
 from wavegen.framing import UNKNOWN
+from wavegen.models import book
 from wavegen.models.composer import logistic
 from wavegen.models.frames import parts_of
 from wavegen.models.renderer import DEGREES, VARIANCE, Renderer
@@ -109,7 +110,7 @@ def test_louder_is_the_same_only_louder(model):
 
 
 def test_codes_are_the_nearest_of_the_book_and_all_are_used(model):
-    frames = make_frames(model, batch=3, time=40, seed=2)  # those the book was fitted on
+    frames = learned_frames(model)
     bands = np.asarray(model.head.described(frames))
     book = np.asarray(model.head.book)
     distance = np.square(bands[:, :, None] - book).sum(-1)
@@ -118,6 +119,15 @@ def test_codes_are_the_nearest_of_the_book_and_all_are_used(model):
     assert len(np.unique(code)) == model.config.codes
     heard, _ = model.step(frames, model.initial_state(3))
     assert np.array_equal(np.asarray(model.head.seen(heard).code)[..., 0], code)
+
+
+def test_of_little_sound_there_are_fewer_codes():
+    every = np.random.default_rng(0).normal(size=(3 * book.EXAMPLES, 7)).astype("float32")
+    codes, *_ = book.fitted(every, 8)
+    assert codes.shape == (8, 7) and len(np.unique(codes, axis=0)) == 3
+    assert np.array_equal(codes[3:6], codes[:3])
+    nearest = np.square(every[:, None] - codes).sum(-1).argmin(-1)
+    assert set(nearest) == {0, 1, 2}
 
 
 @pytest.mark.slow

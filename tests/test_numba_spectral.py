@@ -41,6 +41,13 @@ def by_hand(model, precision="float32", lanes=None):
     return NumbaSpectral(model.config, named, precision=precision, lanes=lanes)
 
 
+def strokes(model, **given):
+    """Returns frames as `make_frames` does, each of another loudness: they are remembered."""
+    frames = make_frames(model, **given)
+    frames[..., :-1] *= 3.0 ** np.random.default_rng(0).normal(size=(*frames.shape[:2], 1))
+    return frames
+
+
 def uniforms(model, rows, time):
     rng = np.random.default_rng(5)
     return rng.random((rows, time, *model.config.noise_shape)).astype("float32")
@@ -53,7 +60,9 @@ def apart(one, other):
 
 
 def test_sessions_and_likelihoods_are_the_references(model):
-    frames, engine, reference = make_frames(model, time=70), by_hand(model), reference_of(model)
+    frames, engine, reference = strokes(model, time=70), by_hand(model), reference_of(model)
+    counts = model.head.seen(model.step(frames, model.initial_state(2))[0]).counts
+    assert np.asarray(counts)[:, -1].min() > 0.5
     assert apart(reference.prime(frames), engine.prime(frames)) < 1e-4
     np.testing.assert_allclose(engine.log_prob(frames[0]), reference.log_prob(frames[0]), atol=1e-4)
 
@@ -78,7 +87,7 @@ def test_what_was_drawn_and_silence_have_no_say_in_the_level_of_late(model):
 @pytest.mark.parametrize("controls", [{}, {"temperature": 0.7, "top_p": 0.6, "noisiness": 0.3}])
 def test_frames_are_the_references(model, controls):
     """A few: what is drawn is heard, and a code that flips by rounding changes all that follows."""
-    frames, engine, reference = make_frames(model, batch=5), by_hand(model), reference_of(model)
+    frames, engine, reference = strokes(model, batch=5), by_hand(model), reference_of(model)
     noise = uniforms(model, 5, 4)
     controls = {"temperature": 1.0, "top_p": 1.0, "noisiness": 1.0} | controls
     wanted, _ = reference.draw(reference.prime(frames), noise, **controls)
@@ -89,7 +98,7 @@ def test_frames_are_the_references(model, controls):
 
 @pytest.mark.slow
 def test_an_engine_takes_over_in_the_middle_of_a_phrase(model):
-    frames, engine, reference = make_frames(model), by_hand(model), reference_of(model)
+    frames, engine, reference = strokes(model), by_hand(model), reference_of(model)
     noise, calm = uniforms(model, 2, 4), {"temperature": 0.0, "noisiness": 0.0, "top_p": 1.0}
     wanted, _ = reference.draw(reference.prime(frames), noise, **calm)
     for first, then in ((engine, reference), (reference, engine)):

@@ -31,7 +31,7 @@ def stepped(memory, given, state=None):
 
 def by_hand(bands, code, heard, sounding):
     """Yields what is recalled after each frame of one stream: the model, spelt out."""
-    kept, place, begun, total, weight = [], np.zeros(0), 0, 0.0, 0.0
+    kept, place, begun, total, weight = [], np.zeros(0), 0, np.zeros(2), 0.0
     pole = np.exp(-1 / rules.PACE)
     for now, name, is_heard, sounds in zip(bands, code, heard, sounding, strict=True):
         begun += is_heard and sounds
@@ -40,7 +40,8 @@ def by_hand(bands, code, heard, sounding):
             known = bool(kept)
             floor = -rules.AUDIBLE
             before = np.maximum(kept[-1][0] if known else now, floor)
-            change = np.abs(np.maximum(now, floor) - before).mean()
+            more = np.maximum(now, floor) - before
+            change = np.array([np.abs(more).mean(), np.abs(more.mean())])
             total, weight = pole * total + (1 - pole) * change, pole * weight + (1 - pole) * known
             moved, kept = np.append(0.0, place), [*kept, (now, name)]
         kept, moved = kept[-ENTRIES:], moved[-len(kept) :][-ENTRIES:]
@@ -62,11 +63,10 @@ def by_hand(bands, code, heard, sounding):
         ahead = (1 - rules.JUMP) * place[:-1] + rules.JUMP / count
         codes = np.bincount([c for _, c in kept[1:]], ahead, CODES)
         means = ahead @ np.array([a for a, _ in kept[1:]])
-        yield (
-            codes,
-            means,
-            np.clip((total / weight - rules.STEADY) / (rules.STROKES - rules.STEADY), 0, 1),
-        )
+        change, common = total / weight
+        counts = np.clip((change - rules.STEADY) / (rules.STROKES - rules.STEADY), 0, 1)
+        together = (common / change - rules.EACH) / (rules.TOGETHER - rules.EACH)
+        yield codes, means, counts * np.clip(together, 0, 1)
 
 
 def test_it_is_the_forward_algorithm():
@@ -145,13 +145,24 @@ def test_where_sound_lasts_it_counts_for_nothing():
     assert (found[..., -1] == 0).all()
 
 
+def test_where_bands_change_each_for_itself_it_counts_for_nothing():
+    rng, memory = np.random.default_rng(5), Recall(64, CODES, 300)
+    bands = rng.normal(0, 0.5, (1, 60, 300)).astype("float32")  # as of noise, or many strings
+    together = bands + rng.normal(0, 0.5, (1, 60, 1)).astype("float32")
+    true = np.ones((1, 60), bool)
+    rest = np.zeros((1, 60, 1), "float32"), np.zeros((1, 60), "int32"), true, true
+    assert (stepped(memory, (bands, *rest))[0][0, 10:, -1] == 0).all()
+    assert stepped(memory, (together, *rest))[0][0, 10:, -1].min() == 1
+
+
 @pytest.mark.slow
 def test_a_model_that_is_told_to_remembers_and_in_training_does_not():
     model = make_model("spectral_lstm", channels=2)
     frames = make_frames(model, time=40)
+    frames[..., :-1] *= 3.0 ** np.random.default_rng(0).normal(size=(2, 40, 1))  # strokes
     y, state = model.step(frames, model.initial_state(2))
     seen = model.head.seen(y)
-    assert np.asarray(seen.counts)[:, 8:].min() > 0.5  # noise is nothing but strokes
+    assert np.asarray(seen.counts)[:, 8:].min() > 0.5
     learned = np.asarray(keras.ops.log_softmax(model.head.out(seen.hidden)))
     without, with_it = (np.asarray(model.head.logits(seen, m)) for m in (0.0, 1.0))
     np.testing.assert_allclose(without, learned, atol=1e-5)

@@ -9,6 +9,7 @@ import numpy as np
 
 FITTED = 24000  # frames that the codes are fitted on, at most
 ROUNDS = 15  # of k-means
+EXAMPLES = 64  # frames to each code, at least; with fewer an LSTM learns their order by heart
 TRACED = 512  # frames that what is fitted is described in, or a multiple
 
 
@@ -35,15 +36,17 @@ def fitted(every: np.ndarray, codes: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
     Args:
         every: bands of frames, `(frames, features)`.
-        codes: how many.
+        codes: how many; of little sound there are fewer, over and over, of which the first count.
     """
     from scipy.cluster.vq import kmeans2
 
     rng = np.random.default_rng(0)
     chosen = every[rng.permutation(len(every))[:FITTED]]
-    start = np.resize(chosen, (codes, chosen.shape[1]))
+    own = min(codes, max(2, len(every) // EXAMPLES))
+    start = np.resize(chosen, (own, chosen.shape[1]))
     start = start + 1e-3 * rng.standard_normal(start.shape)  # no two are the same
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a code that nothing is like stays as is
         book, _ = kmeans2(chosen.astype("float64"), start, iter=ROUNDS, minit="matrix")
-    return book.astype("float32"), chosen.mean(axis=0), chosen.std(axis=0) + 1e-2
+    book = np.resize(book.astype("float32"), (codes, book.shape[1]))
+    return book, chosen.mean(axis=0), chosen.std(axis=0) + 1e-2

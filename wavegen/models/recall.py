@@ -9,7 +9,9 @@ bands are expected to be what they were: a stroke is this recording's stroke.
 
 What was drawn is not kept: else what is likelier because it was drawn would be drawn the more. And
 where sound lasts longer than strokes, how it is now says more than how it was then: what is
-remembered counts by how much bands change from frame to frame.
+remembered counts by how much bands change from frame to frame. They have to change together, too:
+those of noise, or of many strings at once, change each for itself, and where in such a sound it is
+no one can tell.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ JUMP = 0.02  # chance of going on elsewhere, a frame
 OTHER = 0.05  # weight of an entry that has another code than the frame that was drawn
 ALIKE = 1e-4  # weight of an entry, however unlike what was heard
 STEADY, STROKES = 0.13, 0.20  # change from frame to frame, log10: nothing is recalled, and all
+EACH, TOGETHER = 0.2, 0.3  # of that, the change of all bands' mean: likewise
 PACE = 350  # frames that its mean lasts
 AUDIBLE = 5.0  # log10 of how far below the loudest band of late it is of anything
 BEGUN = 2  # frames after silence that still hold some of it
@@ -52,11 +55,12 @@ class Recall:
         """Returns nothing heard.
 
         That is bands of the frames kept, oldest first, their codes, -1 where there is none, and
-        how likely the sound is there; mean change and its weight; and frames heard, 3 at most.
+        how likely the sound is there; mean change, that of the bands' mean, and their weight; and
+        frames heard, 3 at most.
         """
         entries = (batch_size, self.entries)
         bands, codes = ops.zeros((*entries, self.features)), -ops.ones(entries)
-        pace, count = ops.zeros((batch_size, 1, 2)), ops.zeros((batch_size, 1))
+        pace, count = ops.zeros((batch_size, 1, 3)), ops.zeros((batch_size, 1))
         return bands, codes, ops.zeros(entries), pace, count
 
     def step(
@@ -110,9 +114,10 @@ class Recall:
         place, places = ops.scan(follow, place, tuple(each))
         ahead = (1.0 - JUMP) * ops.swapaxes(places, 0, 1) + JUMP * anywhere
         spelt = ops.one_hot(named, self.codes)
-        paces, pace = self.paced(every, floor, named, end, pace)
-        counts = (paces - STEADY) / (STROKES - STEADY)
-        counts = ops.clip(counts, 0.0, 1.0) * ops.cast(number > 0, "float32")
+        change, common, pace = self.paced(every, floor, named, end, pace)
+        counts = ops.clip((change - STEADY) / (STROKES - STEADY), 0.0, 1.0)
+        counts = counts * ops.clip((common / (change + NONE) - EACH) / (TOGETHER - EACH), 0.0, 1.0)
+        counts = counts * ops.cast(number > 0, "float32")
         after = [[0, 0], [0, 1], [0, 0]]
         recalled = Recalled(
             codes=ops.matmul(ahead, ops.pad(spelt, after)[:, 1:]),
@@ -139,25 +144,29 @@ class Recall:
         apart = own[..., None] + theirs[:, None] - 2.0 * both
         return ops.exp(apart * (-0.5 / WIDTH**2 / self.features)) + ALIKE
 
-    def paced(self, every: Any, floor: Any, named: Any, end: Any, pace: Any) -> tuple[Any, Any]:
-        """Returns by how much bands change from frame to frame, `(batch, time, 1)`, and the state.
+    def paced(self, every: Any, floor: Any, named: Any, end: Any, pace: Any) -> tuple[Any, ...]:
+        """Returns by how much bands, and their mean, change from frame to frame, and the state.
+
+        The first two are `(batch, time, 1)`.
 
         Args:
             every: bands of all entries; of what is kept of this block, last.
             floor: of the bands of this block, `(batch, time, 1)`.
             named: their codes.
             end: int32 `(batch, time, 1)`, how many there are after each frame.
-            pace: mean change and its weight, `(batch, 1, 2)`.
+            pace: both and their weight, `(batch, 1, 3)`.
         """
         size = self.entries
         pair = every[:, size:], every[:, size - 1 : -1]
         now, before = (ops.maximum(bands, floor) for bands in pair)
         change = ops.mean(ops.abs(now - before), axis=-1)
+        common = ops.abs(ops.mean(now - before, axis=-1))
         known = ops.cast(named[:, size - 1 : -1] >= 0, "float32")
-        changes = ops.stack([change * known, known], axis=-1)
+        changes = ops.stack([change * known, common * known, known], axis=-1)
         means = ops.concatenate([pace, one_pole(changes, pace, math.exp(-1.0 / PACE))], axis=1)
-        means = ops.take_along_axis(means, ops.repeat(end - size, 2, axis=-1), axis=1)
-        return means[..., :1] / (means[..., 1:] + NONE), means[:, -1:]
+        means = ops.take_along_axis(means, ops.repeat(end - size, 3, axis=-1), axis=1)
+        change, common, weight = ops.split(means, 3, axis=-1)
+        return change / (weight + NONE), common / (weight + NONE), means[:, -1:]
 
 
 def mixed(learned: Any, recalled: Any, counts: Any) -> Any:

@@ -64,7 +64,7 @@ class NumbaSpectral(Sessions):
         memory = tuple((zeros(config.units), zeros(config.units)) for _ in range(config.layers))
         bins = shape.channels * shape.half
         kept, entries = zeros(shape.entries, shape.channels * shape.own_bands), zeros(shape.entries)
-        recall = kept, entries - 1, entries, zeros(1, 2), zeros(1)
+        recall = kept, entries - 1, entries, zeros(1, 3), zeros(1)
         return zeros(1, 2, bins), zeros(1, 2 * bins), late, memory, recall
 
     def warm_up(self) -> None:
@@ -142,8 +142,8 @@ class Voices:
         spectrum = late.copy(), state.weight.reshape(count, 1, 1).copy()
         kept = state.kept.reshape(count, shape.entries, shape.bands)[..., :features]
         pair = (part.reshape(count, -1).copy() for part in (state.kept_codes, state.place))
-        pace = state.pace.reshape(count, 3)
-        recall = kept.copy(), *pair, pace[:, None, :2].copy(), pace[:, 2:].copy()
+        pace = state.pace.reshape(count, 4)
+        recall = kept.copy(), *pair, pace[:, None, :3].copy(), pace[:, 3:].copy()
         heard = before.copy(), angle.copy(), spectrum, memory, recall
         return self.framed(self.last, self.label), heard
 

@@ -22,7 +22,8 @@ from wavegen.engines.numba_cpu.vector import (
 )
 
 WIDTH, JUMP, OTHER, ALIKE = 0.5, 0.02, 0.05, 1e-4  # as the model has them
-STEADY, STROKES, AUDIBLE, BEGUN, SILENT = 0.13, 0.20, 5.0, 2, 1e-9
+STEADY, STROKES, EACH, TOGETHER = 0.13, 0.20, 0.2, 0.3
+AUDIBLE, BEGUN, SILENT = 5.0, 2, 1e-9
 PACE = math.exp(-1 / 350)
 MOST, NONE = 0.95, 1e-12
 LOG10 = 1 / math.log(10)
@@ -55,24 +56,26 @@ def keep(lanes, shape, state, scratch, s, code):
     for b in range(own, bands):
         scratch.now[at + b] = np.float32(0)
     if sounding(shape, scratch, s):
-        state.pace[3 * s + 2] = smaller(
-            state.pace[3 * s + 2] + np.float32(1), np.float32(BEGUN + 1)
+        state.pace[4 * s + 3] = smaller(
+            state.pace[4 * s + 3] + np.float32(1), np.float32(BEGUN + 1)
         )
-    scratch.fresh[s] = int(state.pace[3 * s + 2] > np.float32(BEGUN))
+    scratch.fresh[s] = int(state.pace[4 * s + 3] > np.float32(BEGUN))
     if not scratch.fresh[s]:
         return
     newest = (first + entries - 1) * bands
     floor = np.float32(2 * LOG10) * np.float32(math.log(loudest)) - np.float32(AUDIBLE)
-    change, known = np.float32(0), np.float32(0)
+    change, common, known = np.float32(0), np.float32(0), np.float32(0)
     if state.kept_codes[first + entries - 1] >= 0:
         known = np.float32(1)
         for b in range(own):
-            now = greater(scratch.now[at + b], floor)
-            change += abs(now - greater(state.kept[newest + b], floor))
-        change = change / np.float32(own)
+            more = greater(scratch.now[at + b], floor) - greater(state.kept[newest + b], floor)
+            change += abs(more)
+            common += more
+        change, common = change / np.float32(own), abs(common) / np.float32(own)
     fresh = np.float32(1) - np.float32(PACE)
-    state.pace[3 * s] = np.float32(PACE) * state.pace[3 * s] + fresh * change
-    state.pace[3 * s + 1] = np.float32(PACE) * state.pace[3 * s + 1] + fresh * known
+    state.pace[4 * s] = np.float32(PACE) * state.pace[4 * s] + fresh * change
+    state.pace[4 * s + 1] = np.float32(PACE) * state.pace[4 * s + 1] + fresh * common
+    state.pace[4 * s + 2] = np.float32(PACE) * state.pace[4 * s + 2] + fresh * known
     for k in range(first * bands, newest, width_of(lanes)):
         store(state.kept, k, load(lanes, state.kept, k + bands))
     for v in range(0, bands, width_of(lanes)):
@@ -132,6 +135,13 @@ def follow(lanes, shape, state, scratch, s, code):
         state.place[k] *= over
 
 
+@inlined
+def between(value, none, all_):
+    """Returns how far a value is on its way between two others, 0 .. 1."""
+    way = (value - np.float32(none)) / np.float32(all_ - none)
+    return smaller(greater(way, np.float32(0)), np.float32(1))
+
+
 @apart
 def recall(lanes, shape, weights, state, scratch, s, told, at, memory):
     """Returns how much it counts what is recalled of a stream's next frame, and writes that.
@@ -148,9 +158,11 @@ def recall(lanes, shape, weights, state, scratch, s, told, at, memory):
     number = followed(shape, state, s)
     if number == 0:
         return np.float32(0)
-    pace = state.pace[3 * s] / (state.pace[3 * s + 1] + np.float32(NONE))
-    counts = (pace - np.float32(STEADY)) / np.float32(STROKES - STEADY)
-    counts = memory * smaller(greater(counts, np.float32(0)), np.float32(1))
+    weight = state.pace[4 * s + 2] + np.float32(NONE)
+    change, common = state.pace[4 * s] / weight, state.pace[4 * s + 1] / weight
+    together = common / (change + np.float32(NONE))
+    counts = memory * between(change, STEADY, STROKES)
+    counts = counts * between(together, EACH, TOGETHER)
     if counts <= 0:
         return np.float32(0)
     anywhere = np.float32(JUMP) / np.float32(number)

@@ -24,7 +24,8 @@ class State(NamedTuple):
         kept: float32 [stream][entries][bands], log10 of the power of what was heard, oldest first.
         kept_codes: float32 [stream][entries], its codes; -1 where there is none.
         place: float32 [stream][entries], how likely the sound is there.
-        pace: float32 [stream][3], by how much bands change, its weight, and frames heard.
+        pace: float32 [stream][4], by how much bands change, and their mean; the weight of both; and
+            frames heard.
     """
 
     last: np.ndarray
