@@ -136,7 +136,7 @@ class SpectralLSTMConfig:
         "gives its mean, the baseline that hums",
         ("codes", "student_t", "mse"),
     )
-    codes: int = bounded(256, 2, 8192, "kinds of frames that are told apart")
+    codes: int = bounded(256, 2, 8192, "kinds of frames that are told apart, at most")
     bands: int = bounded(96, 4, 512, "mel bands a channel that a code is of")
     timbre_seconds: float = bounded(8.0, 0.1, 600.0, "how long colour and level of late last, s")
     renderer_units: int = bounded(256, 1, 8192, "width of what makes a frame of its code")
