@@ -152,9 +152,9 @@ def make_model(family, seed=0, **fields):
 
 def learned_frames(model):
     """Returns the frames that the codes of `make_model` are fitted to, enough for all of them."""
-    from wavegen.models import book
+    from wavegen.models.book import EXAMPLES
 
-    return make_frames(model, batch=3, time=book.EXAMPLES * model.config.codes // 3 + 1, seed=2)
+    return make_frames(model, batch=3, time=EXAMPLES * model.config.codes // 3 + 1, seed=2)
 
 
 def make_frames(model, batch=2, time=24, seed=1):
@@ -167,6 +167,13 @@ def make_frames(model, batch=2, time=24, seed=1):
     )
     codec = codec_of(model.config)
     frames, _ = codec.encode_step(signal.astype("float32"), codec.encode_initial((batch,)))
+    return frames
+
+
+def strokes(model, **given):
+    """Returns frames as `make_frames` does, each of another loudness: they are remembered."""
+    frames = make_frames(model, **given)
+    frames[..., :-1] *= 3.0 ** np.random.default_rng(0).normal(size=(*frames.shape[:2], 1))
     return frames
 
 

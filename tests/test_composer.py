@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from wavegen.codec import codec_of
 from wavegen.feed import NOISE_DB, disturbed
 from wavegen.framing import UNKNOWN
-from wavegen.models import book
+from wavegen.models.book import EXAMPLES, fitted
 from wavegen.models.composer import logistic
 from wavegen.models.frames import parts_of
 from wavegen.models.renderer import DEGREES, VARIANCE, Renderer
@@ -122,8 +122,8 @@ def test_codes_are_the_nearest_of_the_book_and_all_are_used(model):
 
 
 def test_of_little_sound_there_are_fewer_codes():
-    every = np.random.default_rng(0).normal(size=(3 * book.EXAMPLES, 7)).astype("float32")
-    codes, *_ = book.fitted(every, 8)
+    every = np.random.default_rng(0).normal(size=(3 * EXAMPLES, 7)).astype("float32")
+    codes, *_ = fitted(every, 8)
     assert codes.shape == (8, 7) and len(np.unique(codes, axis=0)) == 3
     assert np.array_equal(codes[3:6], codes[:3])
     nearest = np.square(every[:, None] - codes).sum(-1).argmin(-1)

@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from conftest import SLOW, make_frames, make_model
+from conftest import SLOW, make_frames, make_model, strokes
 
 from wavegen import engines
 from wavegen.engines.numba_cpu import Lanes
@@ -39,13 +39,6 @@ def by_hand(model, precision="float32", lanes=None):
     named = {k.removeprefix("weights/"): np.asarray(v) for k, v in named_weights(model).items()}
     assert {k: v.shape for k, v in named.items()} == weight_shapes(model.config, 128)
     return NumbaSpectral(model.config, named, precision=precision, lanes=lanes)
-
-
-def strokes(model, **given):
-    """Returns frames as `make_frames` does, each of another loudness: they are remembered."""
-    frames = make_frames(model, **given)
-    frames[..., :-1] *= 3.0 ** np.random.default_rng(0).normal(size=(*frames.shape[:2], 1))
-    return frames
 
 
 def uniforms(model, rows, time):

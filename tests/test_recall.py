@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import make_frames, make_model
+from conftest import make_model, strokes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -158,8 +158,7 @@ def test_where_bands_change_each_for_itself_it_counts_for_nothing():
 @pytest.mark.slow
 def test_a_model_that_is_told_to_remembers_and_in_training_does_not():
     model = make_model("spectral_lstm", channels=2)
-    frames = make_frames(model, time=40)
-    frames[..., :-1] *= 3.0 ** np.random.default_rng(0).normal(size=(2, 40, 1))  # strokes
+    frames = strokes(model, time=40)
     y, state = model.step(frames, model.initial_state(2))
     seen = model.head.seen(y)
     assert np.asarray(seen.counts)[:, 8:].min() > 0.5

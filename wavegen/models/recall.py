@@ -115,8 +115,8 @@ class Recall:
         ahead = (1.0 - JUMP) * ops.swapaxes(places, 0, 1) + JUMP * anywhere
         spelt = ops.one_hot(named, self.codes)
         change, common, pace = self.paced(every, floor, named, end, pace)
-        counts = ops.clip((change - STEADY) / (STROKES - STEADY), 0.0, 1.0)
-        counts = counts * ops.clip((common / (change + NONE) - EACH) / (TOGETHER - EACH), 0.0, 1.0)
+        counts = between(change, STEADY, STROKES)
+        counts = counts * between(common / (change + NONE), EACH, TOGETHER)
         counts = counts * ops.cast(number > 0, "float32")
         after = [[0, 0], [0, 1], [0, 0]]
         recalled = Recalled(
@@ -167,6 +167,11 @@ class Recall:
         means = ops.take_along_axis(means, ops.repeat(end - size, 3, axis=-1), axis=1)
         change, common, weight = ops.split(means, 3, axis=-1)
         return change / (weight + NONE), common / (weight + NONE), means[:, -1:]
+
+
+def between(value: Any, none: float, all_: float) -> Any:
+    """Returns how far a value is on its way between two others, 0 .. 1."""
+    return ops.clip((value - none) / (all_ - none), 0.0, 1.0)
 
 
 def mixed(learned: Any, recalled: Any, counts: Any) -> Any:
