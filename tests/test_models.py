@@ -327,12 +327,24 @@ def test_spectral_draw_has_the_density_it_claims():
     drawn = np.asarray(model.draw(np.repeat(y, count, 0), noise, temperature=np.float32(1.0)))
     mean, log_scale = (np.asarray(a) for a in model.head.density(y))
     distance = np.asarray(parts_of(drawn, 1)) - mean
-    square = (distance**2).sum(2) / np.exp(2 * log_scale)
+    square = ((distance**2).sum(2) / np.exp(2 * log_scale))[..., 1:]  # the lowest: below
     for quantile in (0.25, 0.5, 0.9, 0.99):
         wanted = DEGREES * ((1 - quantile) ** (-2 / DEGREES) - 1)
         assert abs(np.mean(square < wanted) - quantile) < 0.01
     still = np.asarray(model.draw(y, noise[:1], temperature=np.float32(0.0)))
-    np.testing.assert_allclose(np.asarray(parts_of(still, 1)), mean, atol=1e-6)
+    expected = mean.copy()
+    expected[:, :, 1, 0] = 0.0
+    np.testing.assert_allclose(np.asarray(parts_of(still, 1)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("head", ["student_t", "mse"])
+def test_the_highest_frequency_is_not_drawn_as_loud_as_the_lowest_by_any_head(head):
+    model = make_model("spectral_lstm", head=head, channels=2)
+    frames, half = make_frames(model, batch=1, time=4), model.config.n_fft // 2
+    y = model.step(frames, model.initial_state(1))[0][:, -1:]
+    noise = np.random.default_rng(0).standard_normal((1, 1, *model.config.noise_shape))
+    drawn = np.asarray(parts_of(model.draw(y, noise.astype("float32")), 2))
+    assert np.array_equal(np.argwhere(drawn == 0)[:, 2:], [[1, 0], [1, half]])
 
 
 def test_spectral_density_integrates_to_one():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
+from wavegen.config import SpectralLSTMConfig
 from wavegen.framing import unlabelled
 
 
@@ -34,3 +36,14 @@ def times(a: Any, b: Any) -> Any:
 def squared(parts: Any) -> Any:
     """Returns the squared magnitude, without the axis before the last."""
     return ops.sum(parts * parts, axis=-2)
+
+
+def without_highest(config: SpectralLSTMConfig) -> np.ndarray:
+    """Returns float32 `(2, coefficients)`, ones, and 0 for the highest frequency of each channel.
+
+    That is the imaginary part of the lowest coefficient, whose density it shares: drawn, it would
+    be as loud.
+    """
+    sounds = np.ones((2, config.channels * config.n_fft // 2), np.float32)
+    sounds[1, :: config.n_fft // 2] = 0.0
+    return sounds

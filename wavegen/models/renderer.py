@@ -24,7 +24,7 @@ from keras import ops
 
 from wavegen.config import EMBEDDING, SpectralLSTMConfig
 from wavegen.models import student
-from wavegen.models.frames import squared, times
+from wavegen.models.frames import squared, times, without_highest
 from wavegen.models.spectrum import RelativeSpectrum
 from wavegen.streaming import one_pole
 
@@ -48,8 +48,7 @@ class Renderer(keras.layers.Layer):
         self.coefficients = config.channels * config.n_fft // 2
         self.hears = 2 * self.coefficients, self.coefficients  # widths of `turned` and `around`
         self.channels, self.turn = config.channels, 2 * math.pi * config.hop_length / config.n_fft
-        self.sounds = np.ones((2, self.coefficients), np.float32)
-        self.sounds[1, :: config.n_fft // 2] = 0.0  # the highest frequency
+        self.sounds = without_highest(config)
         self.embed = keras.layers.Embedding(config.codes, EMBEDDING, name="embed")
         self.hidden = [
             keras.layers.Dense(config.renderer_units, activation="gelu", name=f"hidden_{i}")

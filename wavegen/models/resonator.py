@@ -18,7 +18,7 @@ from keras import ops
 
 from wavegen.config import SpectralLSTMConfig
 from wavegen.models import student
-from wavegen.models.frames import frames_of, parts_of, squared, times
+from wavegen.models.frames import frames_of, parts_of, squared, times, without_highest
 from wavegen.models.renderer import QUANTUM
 from wavegen.streaming import RecurrentStack
 
@@ -171,12 +171,11 @@ class Resonator(keras.layers.Layer):
             temperature: scales the distance from the mean; 0 takes the mean. The mse head has no
                 spread of its own and always takes the mean.
         """
-        mean, log_scale = self.density(y)
-        if self.config.head == "mse":
-            return frames_of(mean, self.config.channels)
-        scale = temperature * ops.exp(log_scale)
-        spread = student.draw(noise, DEGREES) * scale[:, :, None]
-        return frames_of(mean + spread, self.config.channels)
+        z, log_scale = self.density(y)
+        if self.config.head == "student_t":
+            scale = temperature * ops.exp(log_scale)
+            z = z + student.draw(noise, DEGREES) * scale[:, :, None]
+        return frames_of(z * without_highest(self.config), self.config.channels)
 
 
 def inside(pole: Any) -> Any:
