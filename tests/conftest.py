@@ -50,7 +50,7 @@ SMALL = {
     | dict(skip_channels=12, post_channels=12, levels=32, mixtures=3)
     | dict(predictor_order=24, predictor_hop=16, predictor_memory=0.01),
     "spectral_lstm": dict(n_fft=32, hop_length=16, layers=2, units=8)
-    | dict(codes=6, bands=8, renderer_units=8, timbre_seconds=0.1),
+    | dict(codes=6, bands=8, rise=2.0, renderer_units=8, timbre_seconds=0.1),
 }
 ONCE = [  # each family and head once
     ("wavenet", {"channels": 2}),
@@ -64,7 +64,7 @@ VARIANTS = [  # with these every two of head, channels and predictor, together
     *ONCE,
     ("wavenet", {"predictor_order": 0}),
     JOINT,
-    ("spectral_lstm", {}),
+    ("spectral_lstm", {"rise": 0.0}),
     ("spectral_lstm", {"head": "student_t", "channels": 2}),
 ]
 JAX = os.environ.get("KERAS_BACKEND") == "jax"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import SLOW, learned_frames, make_config, make_frames, make_model
+from conftest import SLOW, learned_frames, make_config, make_frames, make_model, strokes
 from keras import ops
 from scipy.special import softmax
 from scipy.stats import logistic as scipy_logistic
@@ -15,7 +15,7 @@ from wavegen.models.book import EXAMPLES, fitted
 from wavegen.models.composer import logistic
 from wavegen.models.frames import parts_of
 from wavegen.models.renderer import DEGREES, VARIANCE, Renderer
-from wavegen.models.spectrum import RelativeSpectrum
+from wavegen.models.spectrum import RISEN, RelativeSpectrum
 from wavegen.train_settings import TrainSettings
 
 
@@ -128,6 +128,23 @@ def test_of_little_sound_there_are_fewer_codes():
     assert np.array_equal(codes[3:6], codes[:3])
     nearest = np.square(every[:, None] - codes).sum(-1).argmin(-1)
     assert set(nearest) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("rise", [0.0, 2.0])
+def test_a_sound_that_begins_has_another_code_than_one_that_ends(rise):
+    """Though both frames together have the same spectrum."""
+    model = make_model("spectral_lstm", rise=rise, codes=19)
+    head, frames = model.head, make_frames(model, batch=3, time=50)
+    head.start_from(list(strokes(model, batch=3, time=500)))
+    last, _, late, *_ = head.initial_state(3)
+    _, powers, _, _, level, _ = head.look(ops.convert_to_tensor(frames), last, late)
+    soft, loud = 0.1 * powers[:, 1:], powers[:, 1:]
+    begins, ends = head.spectrum.kind(loud, soft, level), head.spectrum.kind(soft, loud, level)
+    same = np.mean(np.asarray(head.code_of(begins)) == np.asarray(head.code_of(ends)))
+    assert same == 1.0 if rise == 0.0 else same < 0.1
+    if rise:  # ten times the power: one, in log10, for all bands
+        wanted = rise * head.spectrum.features**0.5 * RISEN
+        np.testing.assert_allclose(np.asarray(begins)[..., -1], wanted, rtol=0.05)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from wavegen.models import named_weights
 
 # Widths that are no whole vectors, one layer and three, overlaps of a half and of three quarters.
 FIELDS = [
-    {},
+    {"rise": 0.0},
     {"channels": 2},
     {"channels": 2, "units": 20, "layers": 3, "renderer_units": 17, "codes": 19, "hop_length": 8},
     {"n_fft": 256, "hop_length": 128, "bands": 40, "layers": 1},

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from conftest import SLOW, SMALL, make_config
 
-from wavegen import config, dataset, train
+from wavegen import config, dataset, presets, resume, train
 from wavegen.checkpoint import Run, read_model
+from wavegen.cli import parse
+from wavegen.cli import train as cli_train
 from wavegen.errors import CheckpointError, DivergedError, OutputError
 from wavegen.plan import Clock, Plan
 from wavegen.train_settings import TrainSettings
@@ -38,6 +40,29 @@ def fit(folder, data, model_config, given, **plan):
     with run.lock():
         outcome = train.fit(run, data, model_config, given, Plan(**plan))
     return run, outcome
+
+
+def test_a_run_older_than_a_setting_goes_on_without_it():
+    model_config = make_config("spectral_lstm", rise=0.0)
+    facts = {"family": "spectral_lstm", "config": dataclasses.asdict(model_config)}
+    del facts["config"]["rise"]
+    resume.check_same(facts, "spectral_lstm", model_config)
+    with pytest.raises(CheckpointError, match="rise is 0.0, not 2.0"):
+        resume.check_same(facts, "spectral_lstm", dataclasses.replace(model_config, rise=2.0))
+
+
+@pytest.mark.parametrize("saved_since", [False, True])
+@pytest.mark.parametrize("given", [[], ["--preset", "small"], ["--rise", "2"]])
+def test_the_command_that_began_an_older_run_goes_on_with_it(given, saved_since):
+    """A preset has what there was not when the run began; whoever asks for it is told."""
+    model_config, settings = presets.from_preset("spectral_lstm", "small", {"rise": 0.0})
+    facts = {"config": dataclasses.asdict(model_config), "settings": dataclasses.asdict(settings)}
+    if not saved_since:
+        del facts["config"]["rise"]
+    arguments = parse.parser().parse_args(["train", *given])
+    saved = None, facts | {"family": "spectral_lstm"}
+    found, _ = cli_train.wanted(arguments, "spectral_lstm", saved)
+    assert found == dataclasses.replace(model_config, rise=2.0 if "--rise" in given else 0.0)
 
 
 @pytest.mark.parametrize(("family", "fields"), VARIANTS)

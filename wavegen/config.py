@@ -138,6 +138,9 @@ class SpectralLSTMConfig:
     )
     codes: int = bounded(256, 2, 8192, "kinds of frames that are told apart, at most")
     bands: int = bounded(96, 4, 512, "mel bands a channel that a code is of")
+    rise: float = bounded(  # older files say nothing of it: they have 0
+        0.0, 0.0, 100.0, "how much it counts in a code by what all bands rise since the last frame"
+    )
     timbre_seconds: float = bounded(8.0, 0.1, 600.0, "how long colour and level of late last, s")
     renderer_units: int = bounded(256, 1, 8192, "width of what makes a frame of its code")
 

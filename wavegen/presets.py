@@ -11,6 +11,8 @@ from wavegen.errors import UsageError
 from wavegen.fields import nearest
 from wavegen.train_settings import TrainSettings, together
 
+RISE = 2.0  # without it codes say only half of what begins
+
 # family -> preset -> (fields of its Config, fields of TrainSettings). `tiny` is for tests and the
 # first minute, `small` for a laptop CPU, `base` for a GPU; `fullband` is the whole audible range,
 # drawn faster than real time on one core, in stereo too.
@@ -35,17 +37,20 @@ PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "spectral_lstm": {
         "tiny": (
             dict(channels=1, n_fft=512, hop_length=256, layers=1, units=64)
-            | dict(codes=64, bands=48, renderer_units=64),
+            | dict(codes=64, bands=48, rise=RISE, renderer_units=64),
             dict(batch=16, window=32, learning_rate=4e-3, warmup_steps=20, ema=0.99, gain_db=0.0),
         ),
-        "small": ({}, dict(batch=64, window=32, ema=0.995, warmup_steps=50, gain_db=0.0)),
+        "small": (
+            dict(rise=RISE),
+            dict(batch=64, window=32, ema=0.995, warmup_steps=50, gain_db=0.0),
+        ),
         "fullband": (
-            dict(sample_rate=44100, n_fft=2048, hop_length=1024),
+            dict(sample_rate=44100, n_fft=2048, hop_length=1024, rise=RISE),
             dict(batch=64, window=32, ema=0.995, warmup_steps=50, gain_db=0.0),
         ),
         "base": (
             dict(sample_rate=44100, n_fft=2048, hop_length=1024, layers=3, units=1024)
-            | dict(codes=1024, renderer_units=1024),
+            | dict(codes=1024, rise=RISE, renderer_units=1024),
             dict(batch=128, window=64, learning_rate=5e-4, warmup_steps=500, gain_db=0.0),
         ),
     },
@@ -65,6 +70,14 @@ DUETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         dict(condition_bands=64),
     ),
 }
+
+
+def later(fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns those of a run's fields that presets got when there were runs of them already.
+
+    Such a run goes on as it began, whatever its preset has become.
+    """
+    return {name: fields[name] for name in ("rise",) if name in fields}
 
 
 def of_duet(preset: str, overrides: dict[str, Any]) -> dict[str, tuple[Any, TrainSettings]]:

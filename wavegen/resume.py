@@ -60,11 +60,12 @@ def check_same(facts: dict, family: str, model_config: Any) -> None:
         raise CheckpointError(
             f"this run trains a {facts['family']}, not a {family}; use another --name or --fresh"
         )
-    wanted = dataclasses.asdict(model_config)
+    # A run from before there was a setting has its default: that is what all models had then.
+    then = {f.name: f.default for f in dataclasses.fields(model_config)} | facts["config"]
     differing = [
-        f"{name} is {facts['config'].get(name)!r}, not {value!r}"
-        for name, value in wanted.items()
-        if facts["config"].get(name) != value
+        f"{name} is {then[name]!r}, not {value!r}"
+        for name, value in dataclasses.asdict(model_config).items()
+        if then[name] != value
     ]
     if differing:
         raise CheckpointError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,10 @@ def run(folder: Path, arguments: argparse.Namespace, console: Console) -> int:
             saved = training.saved_in(folder / part, own, console)
             if saved and not (arguments.preset or given):
                 model_config, settings = training.wanted(own, PARTS[part], saved)
+            elif saved:
+                began = presets.later(training.begun_with(saved, PARTS[part]))
+                began = {name: value for name, value in began.items() if name not in given}
+                model_config = dataclasses.replace(model_config, **began)
             kept = partial(join_parts, folder) if part == "renderer" else lambda: None
             run_folder = Run.open(folder / part, create=True)
             with Run.open(folder, create=True).lock(), run_folder.lock():

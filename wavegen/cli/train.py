@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import itertools
 import sys
 import tempfile
@@ -125,12 +126,10 @@ def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any,
     given = overrides(arguments)
     if saved is None:
         return presets.from_preset(family, arguments.preset or "small", given)
+    known = begun_with(saved, family)
     if arguments.preset:
-        model_config, settings = presets.from_preset(family, arguments.preset, given)
-        return model_config, settings
-    facts = saved[1]
-    known = facts["config"] if facts["family"] == family else {}
-    settings_known = facts["settings"] if known else {}
+        return presets.from_preset(family, arguments.preset, presets.later(known) | given)
+    settings_known = saved[1]["settings"] if known else {}
     # Not through a preset: the run's own values are the defaults, checked like any others.
     presets.from_preset(family, "small", given)
     own = {**known, **{k: v for k, v in given.items() if k in known}}
@@ -138,6 +137,17 @@ def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any,
     return together(
         config.build(config.CONFIGS[family], own), config.build(TrainSettings, training)
     )
+
+
+def begun_with(saved: Any, family: str) -> dict[str, Any]:
+    """Returns the fields of a run's model, if it is of that family.
+
+    What there was not yet when the run began, it has as all models had it then, by default.
+    """
+    if saved[1]["family"] != family:
+        return {}
+    fields = dataclasses.fields(config.CONFIGS[family])
+    return {field.name: field.default for field in fields} | saved[1]["config"]
 
 
 def move_aside(folder: Path, console: Console) -> None:

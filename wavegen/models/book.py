@@ -1,4 +1,4 @@
-"""The codebook: some hundreds of typical spectra, found by k-means in those of recordings."""
+"""The codebook: some hundreds of typical frames, found by k-means in those of recordings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TRACED = 512  # frames that what is fitted is described in, or a multiple
 
 
 def gathered(pieces: Iterable[np.ndarray], described: Callable) -> np.ndarray | None:
-    """Returns the bands `(frames, features)` of recordings, evenly of all; None of no frame.
+    """Returns what codes are of `(frames, width)`, evenly of all recordings; None of no frame.
 
     Args:
         pieces: float32 `(frames, channels * n_fft + 1)` of contiguous frames each.
-        described: from `(1, frames, ...)` to bands `(1, frames, features)`.
+        described: from `(1, frames, ...)` to what codes are of, `(1, frames, width)`.
     """
     found, stride = list[np.ndarray](), 1
     for number, piece in enumerate(pieces):
@@ -32,10 +32,10 @@ def gathered(pieces: Iterable[np.ndarray], described: Callable) -> np.ndarray | 
 
 
 def fitted(every: np.ndarray, codes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the spectra of codes `(codes, features)`; mean and deviation of the bands.
+    """Returns the codes `(codes, width)`; mean and deviation of what they are of, `(width,)`.
 
     Args:
-        every: bands of frames, `(frames, features)`.
+        every: of frames, `(frames, width)`.
         codes: how many; of little sound there are fewer, over and over, of which the first count.
     """
     from scipy.cluster.vq import kmeans2

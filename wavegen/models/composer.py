@@ -1,11 +1,11 @@
 """What happens next: an LSTM over the codes of frames, and a renderer that makes the frames.
 
 A code says which of some hundreds of typical spectra a frame is most like, relative to the spectrum
-of late (`spectrum`): all bins of all channels at once, so that they belong together (as the
-codebook of van den Oord et al. 2017, arXiv:1711.00937, but of k-means). The LSTM draws the next
-code from a softmax, and because a code is one of few, what it hears of itself is always something
-that it has learned from: it does not drift. The renderer draws the frame given its code. A drawn
-frame carries its code as a label, for what was drawn need not be nearest to it.
+of late, and whether sound begins or ends there (`spectrum`): all bins of all channels at once, so
+that they belong together (as the codebook of van den Oord et al. 2017, arXiv:1711.00937, but of
+k-means). The LSTM draws the next code from a softmax, and because a code is one of few, what it
+hears of itself is always something that it has learned from: it does not drift. The renderer draws
+the frame given its code, which it carries as a label: it need not be nearest to it.
 
 The likelihood of a frame is that of its code times that of the frame given its code: a bound, since
 other codes might have led to the frame too.
@@ -28,7 +28,7 @@ from wavegen.models.frames import frames_of, parts_of
 from wavegen.models.recall import Recall, mixed
 from wavegen.models.renderer import DEGREES, QUANTUM, Renderer
 from wavegen.models.seen import Seen, apart, widths
-from wavegen.models.spectrum import RelativeSpectrum, blended, sounding
+from wavegen.models.spectrum import RelativeSpectrum, sounding
 from wavegen.streaming import RecurrentStack
 
 WEIGHT = 30.0  # of a coefficient's nats against a code's, while training
@@ -65,7 +65,7 @@ class Composer(keras.layers.Layer):
         self.book, self.mean, self.deviation = (
             self.add_weight(shape=shape, initializer=start, trainable=False, name=name)
             for name, shape, start in (
-                ("book", (config.codes, features), "zeros"),
+                ("book", (config.codes, self.spectrum.kinds), "zeros"),
                 ("mean", (features,), "zeros"),
                 ("deviation", (features,), "ones"),
             )
@@ -80,10 +80,10 @@ class Composer(keras.layers.Layer):
         """
         every = book.gathered(pieces, backend.traced(self.described))
         if every is None:
-            every = np.zeros((1, self.spectrum.features), "float32")
+            every = np.zeros((1, self.spectrum.kinds), "float32")
         found = book.fitted(every, self.config.codes)
         for variable, value in zip((self.book, self.mean, self.deviation), found, strict=True):
-            variable.assign(value)
+            variable.assign(value[..., : variable.shape[-1]])
 
     def look(self, x: Any, last: Any, late: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
         """Returns frames, their bands' powers, both from the last one on, and what hangs on them.
@@ -94,18 +94,17 @@ class Composer(keras.layers.Layer):
             late: state of the spectrum.
 
         Returns:
-            Frames `(batch, 1 + time, 2, coefficients)`; powers `(batch, 1 + time, features)`; the
-            bands that codes are of and the level before and after each of `x`, all three `(batch,
-            time, features)`; and the spectrum's next state.
+            Frames `(batch, 1 + time, 2, coefficients)`; powers `(batch, 1 + time, features)`; of
+            `x` what codes are of, level before and after it; and the spectrum's next state.
         """
         z = ops.concatenate([last, parts_of(x, self.config.channels)], axis=1)
         powers = self.spectrum.power_of(z)
         before, level, late = self.spectrum.step(powers[:, 1:], x[..., -1] < 0, late)
-        bands = self.spectrum.relative(blended(powers[:, 1:], powers[:, :-1]), before)
-        return z, powers, bands, before, level, late
+        kinds = self.spectrum.kind(powers[:, 1:], powers[:, :-1], before)
+        return z, powers, kinds, before, level, late
 
     def described(self, frames: Any) -> Any:
-        """Returns the bands of frames against the spectrum of late, heard from silence."""
+        """Returns what the codes of frames are of, heard from silence."""
         last, _, late, *_ = self.initial_state(frames.shape[0])
         return self.look(ops.convert_to_tensor(frames), last, late)[2]
 
@@ -132,8 +131,8 @@ class Composer(keras.layers.Layer):
             disturbed: in training, a `feed.Disturbed`.
         """
         last, angle, late, memory, recall = state
-        z, powers, bands, before, level, late = self.look(x, last, late)
-        code = self.labelled(x, bands)
+        z, powers, kinds, before, level, late = self.look(x, last, late)
+        code, bands = self.labelled(x, kinds), kinds[..., : self.spectrum.features]
         heard_code, masks, heard = code, None, z
         own = [self.spectrum.relative(part, level) for part in (powers[:, 1:], powers[:, :-1])]
         if disturbed is not None:
@@ -157,7 +156,7 @@ class Composer(keras.layers.Layer):
             )
         else:  # the LSTM would leave to memory what it is to learn itself
             recalled = self.recall.nothing(bands)
-        spectra = ops.matmul(recalled.codes, self.book) + 2.0 * ops.log10(level)
+        spectra = ops.matmul(recalled.codes, self.spectra) + 2.0 * ops.log10(level)
         unit = 1.0 / self.spectrum.by_coefficient(level)[:, :, None]
         pair = heard[:, :-1] * unit, heard[:, 1:] * unit
         turned, angle = self.renderer.turned(*pair, angle)
@@ -179,15 +178,20 @@ class Composer(keras.layers.Layer):
         """Returns the parts of what `step` returned."""
         return apart(y, self.widths)
 
-    def labelled(self, frames: Any, bands: Any) -> Any:
+    @property
+    def spectra(self) -> Any:
+        """Log10 powers of the codes' bands against the level of late, `(codes, features)`."""
+        return self.book[:, : self.spectrum.features]
+
+    def labelled(self, frames: Any, kinds: Any) -> Any:
         """Returns the int32 codes `(batch, time)` that frames were drawn as, or are nearest to."""
         label = frames[..., -1]
-        return ops.where(label < 0, self.code_of(bands), ops.cast(label, "int32"))
+        return ops.where(label < 0, self.code_of(kinds), ops.cast(label, "int32"))
 
-    def code_of(self, bands: Any) -> Any:
-        """Returns the int32 code `(batch, time)` whose spectrum is nearest."""
+    def code_of(self, kinds: Any) -> Any:
+        """Returns the int32 code `(batch, time)` nearest to what it is of."""
         square = ops.sum(self.book * self.book, axis=-1)
-        distance = square - 2.0 * ops.matmul(bands, ops.transpose(self.book))
+        distance = square - 2.0 * ops.matmul(kinds, ops.transpose(self.book))
         return ops.cast(ops.argmin(distance, axis=-1), "int32")
 
     def logits(self, seen: Seen, memory: Any = 1.0) -> Any:
@@ -211,7 +215,7 @@ class Composer(keras.layers.Layer):
         its bands, relative to that level, and the scale of how far from it they may be. Arguments
         are those of `logits`, and the code, int32 `(batch, time)`.
         """
-        logs = ops.take(self.book, code, axis=0) + memory * seen.missed
+        logs = ops.take(self.spectra, code, axis=0) + memory * seen.missed
         heard = ops.split(seen.bands, 2, axis=-1)
         before = ops.cast(seen.code[..., 0], "int32")
         mean, log_scale, expected, unsure = self.renderer.density(
@@ -240,8 +244,7 @@ class Composer(keras.layers.Layer):
         seen = self.seen(y)
         z = parts_of(following, self.config.channels)
         power = self.spectrum.power_of(z)
-        bands = self.spectrum.relative(blended(power, seen.power), seen.level)
-        code = self.labelled(following, bands)
+        code = self.labelled(following, self.spectrum.kind(power, seen.power, seen.level))
         of_code = -ops.sparse_categorical_crossentropy(code, self.logits(seen), from_logits=True)
         mean, log_scale, expected, unsure = self.density(seen, code)
         of_frame = ops.mean(student.log_prob(z - mean, log_scale, DEGREES), axis=-1)

@@ -28,6 +28,7 @@ SILENT = 1e-9  # power of a coefficient, in the loudest band
 LEAST = 1e-9  # power of a coefficient; 16-bit rounding alone has 1.6e-10
 FLOOR = 1e-5  # of a band against its mean: what is softer still counts as this
 NOTHING = 1e-6  # weight of what is thought to have been before anything was heard
+RISEN = 0.3  # log10: a mean rise beyond it is a beginning, and how great it is the bands say
 SMOOTH = 3.0  # bands; finer detail of the spectrum of late is what happens, not how it sounds
 
 
@@ -37,13 +38,15 @@ class RelativeSpectrum:
     Attributes:
         count: bands a channel.
         features: channels * count.
+        kinds: numbers that a code is of, see `kind`.
     """
 
     def __init__(self, config: SpectralLSTMConfig) -> None:
         """Takes the bands of a configuration."""
         half, band = config.n_fft // 2, np.array(config.band_of)
         self.channels, self.count = config.channels, int(band.max()) + 1
-        self.features = self.channels * self.count
+        self.features, self.rise = self.channels * self.count, config.rise
+        self.kinds = self.features + (self.rise > 0)
         member = (band[:, None] == np.arange(self.count)).astype(np.float32)
         self.mean = member / member.sum(axis=0)  # (half, count): power of a band's coefficients
         centre = np.arange(half) @ self.mean
@@ -101,6 +104,28 @@ class RelativeSpectrum:
     def relative(self, power: Any, level: Any) -> Any:
         """Returns log10 of powers against the level of late, `(batch, time, features)`."""
         return ops.log10(power / (level * level) + FLOOR)
+
+    def kind(self, powers: Any, past: Any, level: Any) -> Any:
+        """Returns what codes are of: bands, and by how much all of them rise, if that counts.
+
+        Two frames' bands are much alike whether something begins in the later one or not; and a
+        renderer that is not told makes of every beginning half of one.
+
+        Args:
+            powers: of the bands of frames, `(batch, time, features)`.
+            past: of those before them.
+            level: of late.
+
+        Returns:
+            `(batch, time, kinds)`: log10 of powers, then their mean rise, `RISEN` at most; of it a
+            step weighs `config.rise` times as much as the same step in every band.
+        """
+        bands = self.relative(blended(powers, past), level)
+        if not self.rise:
+            return bands
+        rise = self.relative(powers, level) - self.relative(past, level)
+        rise = RISEN * ops.tanh(ops.mean(rise, axis=-1, keepdims=True) / RISEN)
+        return ops.concatenate([bands, self.rise * self.features**0.5 * rise], axis=-1)
 
     def by_coefficient(self, bands: Any) -> Any:
         """Returns values of bands `(batch, time, features)` as values of all coefficients."""

@@ -232,6 +232,7 @@ def warm_up(precision: str | None = None) -> None:
     config = SimpleNamespace(
         **sizes,
         remembered=2,
+        rise=0.0,
         band_of=(0, 0, 1, 1, 2, 2, 3, 3),
         sample_rate=8000,
         timbre_seconds=1.0,

@@ -26,7 +26,7 @@ from wavegen.engines.numba_cpu.vector import (
 from wavegen.engines.numba_spectral.recalling import keep, sounding
 
 RANGE, LEAST, NOTHING, FLOOR = 10**-6.5, 1e-9, 1e-6, 1e-5  # as the model has them
-STEADY = 0.95
+RISEN, STEADY = 0.3, 0.95
 LOG10 = 1 / math.log(10)
 
 
@@ -92,14 +92,31 @@ def blended(lanes, shape, scratch, s, power, at, past, past_at):
     relative(lanes, shape, scratch, s, scratch.relative, scratch.relative, base)
 
 
+@inlined
+def rise(shape, scratch, s, power, at, past, past_at):
+    """Returns what the mean rise of a frame's bands since the one before counts in its code."""
+    sum_ = np.float32(0)
+    if shape.rise == 0:
+        return sum_
+    for b in range(shape.channels * shape.own_bands):
+        level = scratch.level[s * shape.bands + b]
+        over = np.float32(1) / (level * level)
+        now = power[at + b] * over + np.float32(FLOOR)
+        sum_ += np.float32(math.log(now / (past[past_at + b] * over + np.float32(FLOOR))))
+    mean = sum_ * np.float32(LOG10 / (shape.channels * shape.own_bands))
+    return np.float32(shape.rise * RISEN * math.tanh(mean / RISEN))
+
+
 @apart
 def code_of(lanes, shape, weights, scratch, s, power, at, past, past_at):
     """Returns the code of a frame from its bands and those of the one before."""
     base = s * shape.bands
     blended(lanes, shape, scratch, s, power, at, past, past_at)
     row, choices, width = s * shape.choices, shape.choices, width_of(lanes)
+    risen = splat(lanes, rise(shape, scratch, s, power, at, past, past_at))
     for v in range(0, choices, width):
-        store(scratch.scores, row + v, load(lanes, weights.squares, v))
+        score = fma(load(lanes, weights.rises, v), risen, load(lanes, weights.squares, v))
+        store(scratch.scores, row + v, score)
     for b in range(shape.bands):
         x = splat(lanes, scratch.relative[base + b])
         for v in range(0, choices, width):

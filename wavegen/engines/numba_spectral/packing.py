@@ -33,6 +33,7 @@ class Shape(NamedTuple):
         layers: of the LSTM.
         units: of each of them.
         hidden: width of the renderer.
+        rise: what the mean rise of all bands counts in a code.
         pair: inputs in one row of weights, 1 or 2.
         chunk: inputs summed at a time, at most.
     """
@@ -49,6 +50,7 @@ class Shape(NamedTuple):
     layers: int
     units: int
     hidden: int
+    rise: float
     pair: int
     chunk: int
 
@@ -64,7 +66,8 @@ class Weights(NamedTuple):
         next_code: float32 (codes, hidden), what the code of a frame adds in the renderer.
         last_code: float32 (codes, hidden), what that of the frame before adds.
         book: float32 [band][choice], times -2.
-        squares: float32 (choices,), of the codes' spectra.
+        rises: float32 (choices,), of codes as they count, times -2.
+        squares: float32 (choices,), of the codes' spectra and rises.
         kinds: float32 (codes, bands), logarithm of their power.
         template: float32 (codes, bins), logarithm of the RMS of each coefficient.
         edges: int64 (own_bands + 1,), first coefficient of each band of a channel, and their end.
@@ -82,6 +85,7 @@ class Weights(NamedTuple):
     next_code: np.ndarray
     last_code: np.ndarray
     book: np.ndarray
+    rises: np.ndarray
     squares: np.ndarray
     kinds: np.ndarray
     template: np.ndarray
@@ -113,6 +117,7 @@ def shape_of(config: Any, width: int, precision: str) -> Shape:
         layers=config.layers,
         units=whole(config.units),
         hidden=whole(config.renderer_units),
+        rise=config.rise * (channels * count) ** 0.5,
         **summing(precision),
     )
 
@@ -138,7 +143,8 @@ def weight_shapes(config: Any, embedding: int) -> dict[str, tuple[int, ...]]:
     dense("renderer/hidden_1", hidden, hidden)
     dense("renderer/width", hidden, bins)
     dense("renderer/tone", hidden, 5 * features)
-    found |= {"book": (codes, features), "mean": (features,), "deviation": (features,)}
+    found["book"] = (codes, features + (config.rise > 0))
+    found |= {"mean": (features,), "deviation": (features,)}
     return {f"codes/{name}": shape for name, shape in found.items()}
 
 
@@ -177,7 +183,7 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
 
     size = own["renderer/embed/embeddings"].shape[1]
     first = own["renderer/hidden_0/kernel"]
-    mean, deviation, book = own["mean"], own["deviation"], own["book"]
+    mean, deviation, book = own["mean"], own["deviation"], own["book"][:, :features]
     embedded = own["renderer/embed/embeddings"]
     rest = first[2 * size :]
     next_code = embedded @ first[:size] + (book - mean) / deviation @ rest[:features]
@@ -199,7 +205,7 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
     pack.matrix(padded(apart(own["renderer/tone/kernel"]), hidden, 5 * shape.bands))
 
     squares = np.full(shape.choices, 1e30, np.float32)
-    squares[: shape.codes] = np.square(book).sum(axis=1)
+    squares[: shape.codes] = np.square(own["book"]).sum(axis=1)
     floats = {
         "scales": np.concatenate(pack.scales) if pack.scales else np.zeros(4),
         "bias": np.concatenate(pack.biases),
@@ -207,6 +213,7 @@ def packed(config: Any, shape: Shape, named: dict[str, Any], precision: str) -> 
         "next_code": padded(next_code + shift, hidden),
         "last_code": padded(embedded @ first[size : 2 * size], hidden),
         "book": padded(-2 * book.T, shape.bands, shape.choices),
+        "rises": padded(-2 * own["book"][:, features:].sum(axis=1), shape.choices),
         "squares": squares,
         "kinds": padded(book * math.log(10), shape.bands),
         "smooth": np.append(smoothing(shape.own_bands), np.zeros(shape.width)),
