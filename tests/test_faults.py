@@ -176,20 +176,21 @@ def test_arrays_that_a_training_goes_on_from_are_checked(tmp_path):
         whole = {"learner": {"weights": np.zeros(5, "float32")}, "carry": [np.zeros((3, 2))]}
         return resume.Parts(**(whole | {"fixed": [np.ones(4)]} | changed))
 
-    packed = parts().packed()
-    assert resume.Parts.of(packed).kinds() == parts().kinds() and parts().batch == 3
-    resume.Parts.of(packed).check(parts(), tmp_path)
+    whole = resume.Parts.of(parts().packed())
+    assert whole.fitted(parts(), tmp_path) is whole and whole.batch == 3
     for changed in (
         {"learner": {}},
         {"learner": {"weights": np.zeros(6, "float32")}},
         {"learner": {"weights": np.zeros(5, "float64")}},
         {"learner": {"weights": np.zeros(5, "float32"), "more": np.zeros(1)}},
         {"carry": []},
-        {"carry": [np.zeros((2, 2))]},
         {"fixed": [np.ones(4), np.ones(4)]},
     ):
         with pytest.raises(CheckpointError, match="does not fit its model"):
-            parts(**changed).check(parts(), tmp_path)
+            parts(**changed).fitted(parts(), tmp_path)
+    for carry in ([np.ones((3, 4))], [np.ones((3, 2)), np.ones((3, 1))]):  # of another version
+        anew = parts(carry=carry, fixed=[np.full(4, 7.0)]).fitted(parts(), tmp_path)
+        assert np.array_equal(anew.carry, parts().carry) and anew.fixed[0][0] == 7.0
     for value in (np.nan, np.inf):  # such a state would not be read again
         assert parts(carry=[np.array([[value]])]).packed() is None
 

@@ -40,18 +40,33 @@ class Parts(NamedTuple):
         learner = part_of(arrays, "learner/")
         return cls(learner, [array for _, array in carry], [array for _, array in fixed])
 
-    def check(self, wanted: Parts, folder: Path) -> None:
-        """Raises CheckpointError unless shapes and types are those of the model's parts."""
-        if self.kinds() != wanted.kinds():
+    def fitted(self, wanted: Parts, folder: Path) -> Parts:
+        """Returns what fits the model.
+
+        What its streams remember may have been something else in an older version: then they begin
+        anew, as each does now and then.
+
+        Args:
+            wanted: the model's parts, at their beginning.
+            folder: of the run.
+
+        Raises:
+            CheckpointError: shapes or types of the rest are not those of the model's parts.
+        """
+        weights = [kinds(part.learner) + kinds(part.fixed) for part in (self, wanted)]
+        if weights[0] != weights[1] or not self.carry:
             raise CheckpointError(
                 f"{shown(folder)}: its training state does not fit its model; use another --name "
                 "or --fresh"
             )
+        same = kinds(self.carry) == kinds(wanted.carry)
+        return self if same else self._replace(carry=wanted.carry)
 
-    def kinds(self) -> list[tuple]:
-        """Returns name, shape and type of every array."""
-        named = [*sorted(self.learner.items()), *enumerate([*self.carry, *self.fixed])]
-        return [(name, tuple(array.shape), np.asarray(array).dtype) for name, array in named]
+
+def kinds(arrays: dict[str, Any] | list[Any]) -> list[tuple]:
+    """Returns name or number, shape and type of every array."""
+    named = sorted(arrays.items()) if isinstance(arrays, dict) else enumerate(arrays)
+    return [(name, tuple(array.shape), np.asarray(array).dtype) for name, array in named]
 
 
 def check_same(facts: dict, family: str, model_config: Any) -> None:

@@ -240,7 +240,7 @@ class Session:
         self.asked, parts = self.settings, resume.Parts.of(arrays)
         blank = self.model.initial_state(max(parts.batch, 1))
         wanted = (self.learner._asdict(), keras.tree.flatten(blank), self.layout.fixed)
-        parts.check(resume.Parts(*wanted), self.run.folder)
+        parts = parts.fitted(resume.Parts(*wanted), self.run.folder)
         self.learner = optimizer.Learner(**parts.learner)
         self.layout.fix(parts.fixed)
         self.step, self.clock.spent = int(facts["step"]), float(facts["seconds"])
