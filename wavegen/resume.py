@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegen.checkpoint import part_of
+from wavegen.config import build
 from wavegen.dataset import Dataset
 from wavegen.errors import CheckpointError, shown
 from wavegen.train_settings import TrainSettings
@@ -76,7 +77,7 @@ def check_same(facts: dict, family: str, model_config: Any) -> None:
             f"this run trains a {facts['family']}, not a {family}; use another --name or --fresh"
         )
     # A run from before there was a setting has its default: that is what all models had then.
-    then = {f.name: f.default for f in dataclasses.fields(model_config)} | facts["config"]
+    then = dataclasses.asdict(build(type(model_config), facts["config"]))
     differing = [
         f"{name} is {then[name]!r}, not {value!r}"
         for name, value in dataclasses.asdict(model_config).items()

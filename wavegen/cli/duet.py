@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -68,9 +67,8 @@ def run(folder: Path, arguments: argparse.Namespace, console: Console) -> int:
             if saved and not (arguments.preset or given):
                 model_config, settings = training.wanted(own, PARTS[part], saved)
             elif saved:
-                began = presets.later(training.begun_with(saved, PARTS[part]))
-                began = {name: value for name, value in began.items() if name not in given}
-                model_config = dataclasses.replace(model_config, **began)
+                later = presets.later(training.begun_with(saved, PARTS[part]))
+                model_config, settings = presets.of_duet(preset, later | given)[part]
             kept = partial(join_parts, folder) if part == "renderer" else lambda: None
             run_folder = Run.open(folder / part, create=True)
             with Run.open(folder, create=True).lock(), run_folder.lock():

@@ -146,8 +146,7 @@ def begun_with(saved: Any, family: str) -> dict[str, Any]:
     """
     if saved[1]["family"] != family:
         return {}
-    fields = dataclasses.fields(config.CONFIGS[family])
-    return {field.name: field.default for field in fields} | saved[1]["config"]
+    return dataclasses.asdict(config.build(config.CONFIGS[family], saved[1]["config"]))
 
 
 def move_aside(folder: Path, console: Console) -> None:

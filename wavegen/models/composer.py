@@ -83,7 +83,7 @@ class Composer(keras.layers.Layer):
             every = np.zeros((1, self.spectrum.kinds), "float32")
         found = book.fitted(every, self.config.codes)
         for variable, value in zip((self.book, self.mean, self.deviation), found, strict=True):
-            variable.assign(value[..., : variable.shape[-1]])
+            variable.assign(value[..., : variable.shape[-1]])  # the renderer hears bands alone
 
     def look(self, x: Any, last: Any, late: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
         """Returns frames, their bands' powers, both from the last one on, and what hangs on them.

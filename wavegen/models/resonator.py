@@ -38,6 +38,7 @@ class Resonator(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config
         self.coefficients = config.channels * config.n_fft // 2  # complex ones a frame
+        self.sounds = without_highest(config)
         self.front = keras.layers.Dense(config.units, name="front")
         self.memory = RecurrentStack(config.units, config.layers, name="memory")
         # poles 2 x 2, offset 2, log scale 1 a coefficient; or just the mean
@@ -175,7 +176,7 @@ class Resonator(keras.layers.Layer):
         if self.config.head == "student_t":
             scale = temperature * ops.exp(log_scale)
             z = z + student.draw(noise, DEGREES) * scale[:, :, None]
-        return frames_of(z * without_highest(self.config), self.config.channels)
+        return frames_of(z * self.sounds, self.config.channels)
 
 
 def inside(pole: Any) -> Any:
