@@ -1,25 +1,31 @@
 """Training speed of the WaveNet: samples a second, share of this machine's arithmetic, the peer.
 
-    python benchmarks/training.py [--batch 4] [--window 4096] [--presets]
+    python benchmarks/training.py [--batch 4] [--window 4096] [--presets] [--json]
 
 Configuration A is 30 layers, residual and gate 64, skip 256; B is 30 layers, residual and gate 32,
-skip 128; post layers of 256 and 256 levels in both. The peer is r9y9/wavenet_vocoder in the same
-process, in alternation, where it and PyTorch are installed (pip install torch wavenet_vocoder);
-without it the column stays empty. The arithmetic peak is that of one large float32 matrix product.
+skip 128; post layers of 256 and a softmax of 256 levels in both. Ours is trained in mixed precision
+where this machine has it, and in float32. The peer is r9y9/wavenet_vocoder beside it, step by step
+in alternation, where it and PyTorch are installed (pip install torch wavenet_vocoder); without it
+its columns stay empty. The arithmetic peak is that of one large float32 matrix product.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
+import sys
 import time
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from wavegen import optimizer
+from wavegen import mixed, optimizer
 from wavegen.codec import codec_of
 from wavegen.config import CONFIGS, WaveNetConfig, build
 from wavegen.feed import Feed, disturbed
@@ -27,9 +33,10 @@ from wavegen.models import FAMILIES
 from wavegen.presets import PRESETS, from_preset
 from wavegen.train_settings import TrainSettings
 
+COMMON = dict(cycles=3, layers_per_cycle=10, post_channels=256, head="softmax", levels=256)
 CONFIGURATIONS = {
-    "A": dict(residual_channels=64, gate_channels=64, skip_channels=256),
-    "B": dict(residual_channels=32, gate_channels=32, skip_channels=128),
+    "A": COMMON | dict(residual_channels=64, gate_channels=64, skip_channels=256),
+    "B": COMMON | dict(residual_channels=32, gate_channels=32, skip_channels=128),
 }
 
 
@@ -53,9 +60,10 @@ def training_flops(config: WaveNetConfig) -> float:
     return 3 * 2 * (len(c.dilations) * layer + last)
 
 
-def ours(config, batch: int, window: int):
+def ours(config, batch: int, window: int, *, mixed_precision: bool = True):
     """Returns a function that takes one training step of wavegen, compiled and warm."""
-    settings = build(TrainSettings, dict(batch=batch, window=window))
+    fields = dict(batch=batch, window=window, mixed_precision=mixed_precision)
+    settings = build(TrainSettings, fields)
     family = FAMILIES["wavenet" if isinstance(config, WaveNetConfig) else "spectral_lstm"]
     model = family(config)
     layout = optimizer.Layout(model)
@@ -77,40 +85,35 @@ def ours(config, batch: int, window: int):
     return run
 
 
-def theirs(config: WaveNetConfig, batch: int, window: int, *, as_shipped: bool):
-    """Returns the same for r9y9/wavenet_vocoder, or None where it is not installed.
+class Peer:
+    """The peer, which takes its steps in a process of its own."""
 
-    As shipped it has weight normalisation and dropout; without them it does what ours does.
-    """
-    try:
-        import torch
-        from wavenet_vocoder.wavenet import WaveNet
-    except ImportError:
-        return None
-    torch.set_num_threads(os.cpu_count() or 1)
-    model = WaveNet(
-        out_channels=config.levels,
-        layers=len(config.dilations),
-        stacks=config.cycles,
-        residual_channels=config.residual_channels,
-        gate_channels=2 * config.gate_channels,
-        skip_out_channels=config.skip_channels,
-        kernel_size=config.kernel_size,
-        dropout=0.05 if as_shipped else 0.0,
-        weight_normalization=as_shipped,
-    )
-    adam = torch.optim.Adam(model.parameters(), 1e-3)
-    levels = torch.randint(0, config.levels, (batch, window))
-    x = torch.nn.functional.one_hot(levels, config.levels).transpose(1, 2).float()
+    def __init__(self, **wanted: Any) -> None:
+        """Builds it; see `r9y9.py`.
 
-    def run() -> None:
-        adam.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), levels)
-        loss.backward()
-        adam.step()
+        Raises:
+            ImportError: it is not installed.
+        """
+        program = [sys.executable, "-W", "ignore", Path(__file__).with_name("r9y9.py")]
+        pipe = subprocess.PIPE
+        given = json.dumps(wanted)
+        self.process = subprocess.Popen([*program, given], stdin=pipe, stdout=pipe, text=True)
+        self.wait()
 
-    run()
-    return run
+    def wait(self) -> None:
+        """Waits for the end of a step."""
+        if not self.process.stdout.readline():
+            raise ImportError("the peer is not installed")
+
+    def __call__(self) -> None:
+        """Takes one training step."""
+        print("on", file=self.process.stdin, flush=True)
+        self.wait()
+
+    def close(self) -> None:
+        """Ends it, and gives its gigabytes back."""
+        self.process.kill()
+        self.process.wait()
 
 
 def speeds(runs: list, frames: int, repeats: int) -> list[float]:
@@ -124,50 +127,84 @@ def speeds(runs: list, frames: int, repeats: int) -> list[float]:
     return [frames / statistics.median(found) for found in times]
 
 
+def compared(name: str, batch: int, window: int, repeats: int, limit: float) -> list[dict]:
+    """Returns a row for each way to train a configuration, and one for the peer, if installed.
+
+    The peer goes as shipped in one round and bare in the next, so ours are measured twice: their
+    speed is that of the first round, each ratio that of its own.
+    """
+    fields = CONFIGURATIONS[name]
+    plain, whole = (
+        build(WaveNetConfig, fields | {"predictor_order": 0}),
+        build(WaveNetConfig, fields),
+    )
+    ways = {
+        f"{name}, {what}{', float32' if not is_mixed else ''}": (config, is_mixed)
+        for what, config in (("plain", plain), ("with the predictor", whole))
+        for is_mixed in ((True, False) if mixed.best().narrow else (False,))
+    }
+    runs = [
+        ours(config, batch, window, mixed_precision=is_mixed) for config, is_mixed in ways.values()
+    ]
+    rows: list[dict] = [{"what": way} for way in ways]
+    for kind in ("as shipped", "bare"):
+        try:
+            size = dict(batch=batch, window=window, as_shipped=kind == "as shipped")
+            other = Peer(**CONFIGURATIONS[name], **size)
+        except ImportError:
+            other = None
+        found = speeds(runs + [other] * bool(other), batch * window, repeats)
+        for row, speed in zip(rows[: len(runs)], found, strict=False):
+            row.setdefault("samples_per_second", round(speed))
+            row.setdefault("of_peak", round(speed * training_flops(plain) / limit, 3))
+            if other:
+                row[f"to_peer_{kind.replace(' ', '_')}"] = round(speed / found[-1], 2)
+        if other:
+            rows.append({"what": f"{name}, peer {kind}", "samples_per_second": round(found[-1])})
+            other.close()
+    return rows
+
+
+def by_preset() -> list[dict]:
+    """Returns a row for every preset, trained as it is by default but for what fits a laptop."""
+    rows = []
+    for family in CONFIGS:
+        for preset in PRESETS[family]:
+            config, settings = from_preset(family, preset, {})
+            batch = min(settings.batch, 16384 * 4 // settings.window or 1)  # what a laptop holds
+            run = ours(config, batch, settings.window)
+            speed = speeds([run], batch * settings.window, 3)[0]
+            seconds = round(speed * config.frame_samples / config.sample_rate, 1)
+            row = {"what": f"{family} {preset}", "samples_per_second": round(speed)}
+            rows.append(row | {"seconds_per_second": seconds})
+    return rows
+
+
 def main() -> None:
-    """Prints one line per configuration."""
+    """Prints one line per way to train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--window", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--presets", action="store_true", help="also every preset, as it trains")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     arguments = parser.parse_args()
-    limit = peak()
+    limit, rows = peak(), []
+    for name in CONFIGURATIONS:
+        rows += compared(name, arguments.batch, arguments.window, arguments.repeats, limit)
+    rows += by_preset() if arguments.presets else []
+    if arguments.json:
+        facts = {"cores": os.cpu_count(), "peak_gflops": round(limit / 1e9)}
+        print(json.dumps(facts | {"rows": rows}, indent=1))
+        return
     print(f"{os.cpu_count()} cores, peak of a matrix product {limit / 1e9:.0f} GFLOP/s")
-    print(f"{'':22}{'samples/s':>10}{'of peak':>9}{'to peer as shipped':>24}{'bare':>8}")
-    for name, fields in CONFIGURATIONS.items():
-        plain = build(WaveNetConfig, fields | {"predictor_order": 0})
-        size = (arguments.batch, arguments.window)
-        runs = [ours(plain, *size), ours(build(WaveNetConfig, fields), *size)]
-        lines = [f"{name}, plain", f"{name}, with predictor"]
-        found: list[float] = []
-        for as_shipped in (True, False):  # one peer at a time: each holds gigabytes
-            peer = theirs(plain, *size, as_shipped=as_shipped)
-            measured = [*runs, peer] if peer else runs
-            found = speeds(measured, arguments.batch * arguments.window, arguments.repeats)
-            for k, speed in enumerate(found[:2]):
-                if as_shipped:
-                    lines[k] = (
-                        f"{lines[k]:22}{speed:10.0f}{speed * training_flops(plain) / limit:9.0%}"
-                    )
-                if peer:
-                    lines[k] += f"{speed / found[2]:{24 if as_shipped else 8}.2f}"
-            if peer:
-                kind = "as shipped" if as_shipped else "bare"
-                print(f"{name}, peer {kind}: {found[2]:.0f} samples/s")
-        print("\n".join(lines), flush=True)
-    if arguments.presets:
-        for family in CONFIGS:
-            for preset in PRESETS[family]:
-                config, settings = from_preset(family, preset, {})
-                batch = min(
-                    settings.batch, 16384 * 4 // settings.window or 1
-                )  # what a laptop holds
-                speed = speeds([ours(config, batch, settings.window)], batch * settings.window, 3)[
-                    0
-                ]
-                seconds = speed * config.frame_samples / config.sample_rate
-                print(f"{family} {preset}: {speed:.0f} frames/s, {seconds:.1f} s of sound a second")
+    columns = "samples_per_second", "of_peak", "to_peer_as_shipped", "to_peer_bare"
+    print(f"{'':34}{'frames/s':>10}{'of peak':>9}{'to peer as shipped':>20}{'bare':>8}")
+    for row in rows:
+        cells = [str(row.get(column, "")) for column in columns]
+        print(f"{row['what']:34}{cells[0]:>10}{cells[1]:>9}{cells[2]:>20}{cells[3]:>8}", end="")
+        more = row.get("seconds_per_second")
+        print(f"  {more} s of sound a second" if more else "")
 
 
 if __name__ == "__main__":

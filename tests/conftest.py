@@ -251,7 +251,8 @@ def compiled_once(monkeypatch):
     def training_step(layout, settings):
         fixed = b"".join(np.ascontiguousarray(array).tobytes() for array in layout.fixed)
         # Of the settings a step knows these; the rate is an argument.
-        key = layout.model.config, settings.clip, settings.weight_decay, settings.ema, fixed
+        chosen = settings.clip, settings.weight_decay, settings.ema, settings.mixed_precision
+        key = layout.model.config, chosen, fixed
         if key not in SHARED:
             SHARED[key] = real(layout, settings)
         return SHARED[key]

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import llvmlite.binding as llvm
 import numpy as np
 
 from wavegen.errors import UsageError
 
 BACKENDS = ("tensorflow", "jax")
+CPU = "the CPU"
+AMPERE = (8, 0)  # compute capability of the first GPUs that multiply bfloat16
 
 
 def name() -> str:
@@ -36,22 +39,40 @@ def device() -> str:
         import jax
 
         found = jax.devices()[0]
-        return "the CPU" if found.platform == "cpu" else f"{found.device_kind} ({found.platform})"
+        return CPU if found.platform == "cpu" else f"{found.device_kind} ({found.platform})"
     import tensorflow as tf
 
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
-        return "the CPU"
+        return CPU
     return str(tf.config.experimental.get_device_details(devices[0]).get("device_name", "a GPU"))
 
 
-def compiled(function: Callable, *fixed: Any) -> Callable:
+def multiplies_bfloat16() -> bool:
+    """Returns whether matrix products of bfloat16 are faster here than those of float32."""
+    if device() == CPU:
+        has = llvm.get_host_cpu_features()
+        return name() == "tensorflow" and bool(has.get("amx-bf16") or has.get("avx512bf16"))
+    if name() == "jax":
+        import jax
+
+        capability = str(getattr(jax.devices()[0], "compute_capability", "0.0"))
+        return tuple(map(int, capability.split("."))) >= AMPERE
+    import tensorflow as tf
+
+    gpu = tf.config.list_physical_devices("GPU")[0]
+    known = tf.config.experimental.get_device_details(gpu)
+    return known.get("compute_capability", (0, 0)) >= AMPERE
+
+
+def compiled(function: Callable, *fixed: Any, whole: bool = True) -> Callable:
     """Returns the function compiled by XLA; arguments and results are (nests of) arrays.
 
     Args:
         function: of `fixed` and further arguments.
         *fixed: its first arguments, known already: on TensorFlow a call then is quicker by
             milliseconds, which it else spends on looking at every array of them.
+        whole: if not, TensorFlow compiles only what `mixed.fused` within it is of.
     """
     if name() == "jax":
         import jax
@@ -63,7 +84,7 @@ def compiled(function: Callable, *fixed: Any) -> Callable:
         return function(*fixed, *args, **kwargs)
 
     tf.get_logger().setLevel("ERROR")  # its advice on retracing is not for our users
-    return tf.function(rest if fixed else function, jit_compile=True, autograph=False)
+    return tf.function(rest if fixed else function, jit_compile=whole or None, autograph=False)
 
 
 def traced(function: Callable) -> Callable:
@@ -85,7 +106,7 @@ def value_and_gradient(function: Callable) -> Callable:
     """Returns `g(x, *rest) -> ((value, extra), gradient)` of a function with an extra result.
 
     The function returns (value, extra); the gradient is with respect to its first argument, a
-    float array.
+    float array, or a list of them.
     """
     if name() == "jax":
         import jax
@@ -97,7 +118,8 @@ def value_and_gradient(function: Callable) -> Callable:
         with tf.GradientTape() as tape:
             tape.watch(x)
             value, extra = function(x, *rest)
-        return (value, extra), tape.gradient(value, x)
+        zero = tf.UnconnectedGradients.ZERO
+        return (value, extra), tape.gradient(value, x, unconnected_gradients=zero)
 
     return both
 

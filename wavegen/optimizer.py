@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from wavegen import backend
+from wavegen import backend, mixed
 from wavegen.feed import Feed
 from wavegen.streaming import pure
 from wavegen.train_settings import TrainSettings
@@ -53,12 +53,20 @@ class Layout:
         values = [np.asarray(v).reshape(-1) for v in self.model.trainable_variables]
         return np.concatenate(values).astype("float32")
 
-    def parameters(self, vector: Any) -> list[Any]:
-        """Returns the list that `streaming.pure` takes: slices of the vector and fixed weights."""
+    def parts(self, vector: Any) -> list[Any]:
+        """Returns the trained variables' values, slices of the vector."""
         parts, at = [], 0
         for shape, size in zip(self.shapes, self.sizes, strict=True):
             parts.append(ops.reshape(vector[at : at + size], shape))
             at += size
+        return parts
+
+    def parameters(self, vector: Any) -> list[Any]:
+        """Returns the list that `streaming.pure` takes: slices of the vector and fixed weights."""
+        return self.with_fixed(self.parts(vector))
+
+    def with_fixed(self, parts: list[Any]) -> list[Any]:
+        """Returns the list that `streaming.pure` takes, given the trained variables' values."""
         trained, fixed = iter(parts), iter(self.fixed)
         return [
             next(trained) if id(v) in self.trainable else ops.convert_to_tensor(next(fixed))
@@ -118,9 +126,11 @@ def training_step(layout: Layout, settings: TrainSettings) -> Callable:
     and is judged on all but the first; rows that are reset begin from silence.
     """
     step, loss_of = pure(layout.model, "step"), pure(layout.model, "compute_loss")
+    mixes = settings.mixed_precision and layout.model.mixes
+    how = mixed.best() if mixes else mixed.Mode()
 
-    def loss(weights: Any, given: Feed, state: Any) -> tuple[Any, Any]:
-        params = layout.parameters(weights)
+    def loss(parts: list[Any], given: Feed, state: Any) -> tuple[Any, Any]:
+        params = layout.with_fixed(parts)
         more = {"disturbed": given.disturbed, "given": given.given}
         more = {name: value for name, value in more.items() if value is not None}
         heard = given.frames[:, :-1] if given.heard is None else given.heard
@@ -130,14 +140,19 @@ def training_step(layout: Layout, settings: TrainSettings) -> Callable:
 
     differentiated = backend.value_and_gradient(loss)
 
+    def learned(learner: Any, gradients: list[Any], rate: Any) -> tuple[Learner, Any]:
+        gradient = ops.concatenate([ops.reshape(part, (-1,)) for part in gradients])
+        return update(Learner(*learner), gradient, rate, layout.decay, settings)
+
     def function(learner: Any, rate: Any, given: Feed, state: Any) -> tuple[Learner, Any, Any, Any]:
         learner = Learner(*learner)
         state = renewed(layout.model, state, given.reset)
-        (value, state), gradient = differentiated(learner.weights, given, state)
-        following, norm = update(learner, gradient, rate, layout.decay, settings)
+        with mixed.mode(how):
+            (value, state), gradient = differentiated(layout.parts(learner.weights), given, state)
+            following, norm = mixed.fused(learned)(learner, gradient, rate)
         return following, value, norm, state
 
-    return backend.compiled(function)
+    return backend.compiled(function, whole=not how.pieces)
 
 
 def renewed(model: keras.Model, state: Any, reset: Any) -> Any:

@@ -105,10 +105,9 @@ def changes(
         arrays: of the saved state.
         facts: of the saved state.
     """
-    found, was, now = [], facts["settings"], dataclasses.asdict(settings)
-    changed = [
-        f"{name} {was.get(name)} -> {now[name]}" for name in now if was.get(name) != now[name]
-    ]
+    found, now = [], dataclasses.asdict(settings)
+    was = dataclasses.asdict(build(TrainSettings, facts["settings"]))
+    changed = [f"{name} {was[name]} -> {now[name]}" for name in now if was[name] != now[name]]
     if changed:
         found.append(f"from here on: {', '.join(changed)}")
     if asked.batch != settings.batch:

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from wavegen import mixed
+
 
 class Ring(NamedTuple):
     """A convolution's past as an engine may keep it in a loop: a step writes one row of it."""
@@ -70,24 +72,24 @@ class CausalConv1D(keras.layers.Layer):
             x: `(batch, time, features)`.
             state: the `past` inputs before `x`, oldest first; or, for one frame, their `Ring`.
         """
-        if isinstance(state, Ring):
-            return self.turn(x, state)
-        time, hop = x.shape[1], self.dilation_rate
-        heard = ops.concatenate([state, x], axis=1)  # (batch, past + time, features)
-        taps = [heard[:, tap * hop : tap * hop + time] for tap in range(self.kernel_size)]
-        return self.weigh(taps), heard[:, time:]
+        _, y, state = self.weighed((x,), state)
+        return y + self.bias, state
 
-    def weigh(self, taps: list[Any]) -> Any:
-        """Returns the output `(batch, time, filters)` of a block per tap, the oldest first."""
-        return ops.matmul(ops.concatenate(taps, axis=-1), self.kernel) + self.bias
+    def weighed(self, parts: tuple, state: Any) -> tuple[Any, Any, Any]:
+        """Returns the `total` of parts, and what `step` does with it, but without the bias."""
+        if isinstance(state, Ring):
+            x = total(parts)
+            return x, *self.turn(x, state)
+        x, taps, state = side_by_side(parts, state, self.kernel_size, self.dilation_rate)
+        return x, mixed.product(taps, self.kernel), state
 
     def turn(self, x: Any, ring: Ring) -> tuple[Any, Ring]:
-        """Returns the output for one frame `(batch, 1, filters)` and the ring that has heard it."""
+        """Returns the output for one frame, without the bias, and the ring that has heard it."""
         past, hop = self.past, self.dilation_rate
         assert x.shape[1] == 1 and ring.rows.shape[1] == past, "a ring hears frame by frame"
         starts = [(ring.position + tap * hop) % past for tap in range(self.kernel_size - 1)]
         taps = [ops.slice(ring.rows, ops.stack([0, at, 0]), tuple(x.shape)) for at in starts]
-        y = self.weigh([*taps, x])
+        y = mixed.product(ops.concatenate([*taps, x], axis=-1), self.kernel)
         # 0 as long as y is a number. Since the row's place hangs on y, a compiler has to read the
         # taps before it writes, and can write in place; left to itself it copies all rows.
         after = ops.cast(ops.isnan(y[0, 0, 0]), "int32")
@@ -97,6 +99,23 @@ class CausalConv1D(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         """Returns the output for a whole signal that silence precedes."""
         return self.step(x, self.initial_state(x.shape[0]))[0]
+
+
+def total(parts: tuple) -> Any:
+    """Returns x of (x,), or x + y + bias of (x, y, bias), y of `mixed.product`."""
+    x, *more = parts
+    return x + (mixed.wide(more[0]) + more[1]) if more else x
+
+
+@mixed.fused
+def side_by_side(parts: tuple, state: Any, kernel_size: int, dilation: int) -> tuple[Any, Any, Any]:
+    """Returns the total, its taps, oldest first, as features of each frame, and the next past."""
+    x = total(parts)
+    time = x.shape[1]
+    heard = ops.concatenate([state, x], axis=1)  # (batch, past + time, features)
+    rounded = mixed.narrow(heard)
+    taps = [rounded[:, k * dilation : k * dilation + time] for k in range(kernel_size)]
+    return x, ops.concatenate(taps, axis=-1), heard[:, time:]
 
 
 class RecurrentStack(keras.layers.Layer):

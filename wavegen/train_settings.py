@@ -27,6 +27,9 @@ class TrainSettings:
     channel_swap: bool = bounded(True, 0, 1, "swap left and right at random")
     dropout: float = bounded(0.25, 0.0, 0.9, "share of the LSTM's numbers left out (head codes)")
     slips: float = bounded(0.1, 0.0, 0.9, "share of codes heard wrong in training (head codes)")
+    mixed_precision: bool = bounded(
+        True, 0, 1, "products of a WaveNet in bfloat16, where those are faster"
+    )
     rng_seed: int = bounded(0, 0, 2**63 - 1, "seed of initial weights and data order")
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from wavegen import mixed
 from wavegen.streaming import CausalConv1D
 
 
@@ -30,18 +31,39 @@ class GatedBlock(keras.layers.Layer):
         """Returns the convolution's silent past."""
         return self.conv.initial_state(batch_size)
 
-    def step(self, x: Any, state: Any, bias: Any = 0.0) -> tuple[Any, Any, Any]:
+    def step(self, parts: tuple, state: Any, bias: Any = None) -> tuple[tuple, Any, Any]:
         """Returns (next block's input, gated output `(batch, time, gate)`, next state).
 
         Args:
-            x: `(batch, time, residual)`.
+            parts: the input `(batch, time, residual)` as what `streaming.total` takes: the sum is
+                made together with what is made of it.
             state: of `initial_state` or an earlier step.
-            bias: what conditions the block, `(batch, time, 2 * gate)`.
+            bias: what conditions the block, `(batch, time, 2 * gate)`, if anything does.
         """
-        z, state = self.conv.step(x, state)
-        z = z + bias
-        gated = ops.tanh(z[..., : self.gate]) * ops.sigmoid(z[..., self.gate :])
-        return x + self.residual(gated), gated, state
+        x, z, state = self.conv.weighed(parts, state)
+        gate = gated(z, self.conv.bias, bias)
+        y = mixed.product(gate, self.residual.kernel)
+        return (x, y, self.residual.bias), gate, state
+
+
+@mixed.fused
+def gated(z: Any, bias: Any, more: Any) -> Any:
+    """Returns tanh of the first half of `z + bias + more` times sigmoid of the other."""
+    z = mixed.wide(z) + bias
+    tanh, sigmoid = ops.split(z if more is None else z + more, 2, axis=-1)
+    return mixed.narrow(ops.tanh(tanh) * ops.sigmoid(sigmoid))
+
+
+@mixed.fused
+def rectified(y: Any, bias: Any) -> Any:
+    """Returns what is positive of y + bias, and else 0."""
+    return mixed.narrow(ops.relu(mixed.wide(y) + bias))
+
+
+@mixed.fused
+def beside(y: Any, bias: Any, *more: Any) -> Any:
+    """Returns y + bias and further features."""
+    return ops.concatenate([mixed.wide(y) + bias, *more], axis=-1)
 
 
 def in_lines(knots: Any, hop: int) -> Any:

@@ -28,6 +28,7 @@ class SpectralLSTM(keras.Model):
     family = "spectral_lstm"
     settling = 0
     unit = "nats per coefficient"
+    mixes = False  # its products are not of `mixed`
 
     def __init__(self, config: SpectralLSTMConfig, **kwargs: Any) -> None:
         """Builds the network for a configuration that `wavegen.config.build` has checked."""
