@@ -129,6 +129,29 @@ def test_a_step_of_pieces_is_the_step_and_in_bfloat16_nearly(fields, monkeypatch
     assert 0.999 < cosine < 1.0 - 1e-9
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(conftest.JAX, reason="JAX compiles a step as a whole")
+def test_steps_of_pieces_are_the_same_to_the_last_bit(monkeypatch):
+    """Or a run would not go on as if it had never stopped."""
+    monkeypatch.setattr(mixed, "best", lambda: MIXED)
+    model = make_model("wavenet", residual_channels=32, gate_channels=32, skip_channels=64)
+    layout = optimizer.Layout(model)
+    frames = make_frames(model, batch=4, time=1025)
+    feed = Feed(frames, np.ones((4, 1024), "float32"), np.ones(4, bool), None)
+
+    def trained():
+        step = optimizer.training_step(layout, build(TrainSettings, {}))
+        learner, state = optimizer.begin(layout), model.initial_state(4)
+        for _ in range(4):
+            learner, _, _, state = step(learner, np.float32(1e-2), feed, state)
+        return [*map(np.asarray, learner), *map(np.asarray, keras.tree.flatten(state))]
+
+    first, second = trained(), trained()
+    assert not np.array_equal(first[0], layout.vector())
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_a_training_is_in_bfloat16_unless_told_otherwise_or_it_gains_nothing(monkeypatch):
     asked = []
 

@@ -9,7 +9,7 @@ import pytest
 from wavegen import cli
 from wavegen.cli.display import large
 from wavegen.counting import parameters
-from wavegen.presets import PRESETS, from_preset
+from wavegen.presets import MEASURED, PRESETS, from_preset
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -39,10 +39,14 @@ def test_preset_table_is_that_of_the_package():
     for family, presets in PRESETS.items():
         for preset in presets:
             config, _ = from_preset(family, preset, {})
-            row = re.search(rf"^\| {family} \| {preset} \| ([^|]+) \| ([^|]+) \|", README, re.M)
+            cell = r" ([^|]+) \|"
+            row = re.search(rf"^\| {family} \| {preset} \|{4 * cell}", README, re.M)
             assert row, (family, preset)
             assert row[1] == large(parameters(config))
             assert row[2] == f"{1000 * config.receptive_field / config.sample_rate:.0f} ms"
+            trained, drawn = MEASURED[family][preset]
+            assert f", {trained:g} s of sound a second" in row[3]
+            assert row[4].startswith(f"{drawn:g} ")
 
 
 @pytest.mark.slow

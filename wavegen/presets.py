@@ -56,6 +56,22 @@ PRESETS: dict[str, dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     },
 }
 
+# Seconds of sound a second on an Intel Xeon: in training on two cores (`benchmarks/training.py
+# --presets`), and drawn on one, in one stream of one candidate (`sampling.py`, `frames.py`).
+MEASURED: dict[str, dict[str, tuple[float, float]]] = {
+    "wavenet": {
+        "tiny": (21.3, 40),
+        "small": (4.8, 10.7),
+        "fullband": (1.4, 3.7),
+        "base": (1.4, 2.4),
+    },
+    "spectral_lstm": {
+        "tiny": (425, 289),
+        "small": (170, 123),
+        "fullband": (124, 96),
+        "base": (21.6, 15),
+    },
+}
 
 # What makes an LSTM and a WaveNet of the same preset fit for a duet.
 DUETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
