@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from keras import Variable, ops, tree
@@ -31,11 +31,8 @@ class Mode(NamedTuple):
     pieces: bool = False  # `fused` functions each by itself, on TensorFlow
 
 
-class _Local(threading.local):
-    mode = Mode()
-
-
-_local = _Local()
+WHOLE = Mode()  # and in float32
+_mode = ContextVar("mode", default=WHOLE)
 
 
 def best() -> Mode:
@@ -47,16 +44,16 @@ def best() -> Mode:
 @contextlib.contextmanager
 def mode(wanted: Mode) -> Iterator[None]:
     """Has everything that is traced within calculated in a mode."""
-    before, _local.mode = _local.mode, wanted
+    before = _mode.set(wanted)
     try:
         yield
     finally:
-        _local.mode = before
+        _mode.reset(before)
 
 
 def narrow(x: Any) -> Any:
     """Returns what only products will take: rounded to bfloat16, where they are of that."""
-    return ops.cast(x, "bfloat16") if _local.mode.narrow else x
+    return ops.cast(x, "bfloat16") if _mode.get().narrow else x
 
 
 def wide(x: Any) -> Any:
@@ -71,7 +68,7 @@ def product(x: Any, kernel: Any) -> Any:
         x: `(..., features)`, float32 or `narrow`.
         kernel: float32 `(features, outputs)`.
     """
-    if _local.mode == Mode():
+    if _mode.get() == WHOLE:
         return ops.matmul(x, kernel)
     rows = ops.reshape(narrow(x), (-1, kernel.shape[0]))
     return ops.reshape(ops.matmul(rows, narrow(kernel)), (*x.shape[:-1], kernel.shape[1]))
@@ -87,7 +84,7 @@ def fused(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        now = _local.mode
+        now = _mode.get()
         if not now.pieces:
             return function(*arguments)
 

@@ -127,7 +127,7 @@ def training_step(layout: Layout, settings: TrainSettings) -> Callable:
     """
     step, loss_of = pure(layout.model, "step"), pure(layout.model, "compute_loss")
     mixes = settings.mixed_precision and layout.model.mixes
-    how = mixed.best() if mixes else mixed.Mode()
+    how = mixed.best() if mixes else mixed.WHOLE
 
     def loss(parts: list[Any], given: Feed, state: Any) -> tuple[Any, Any]:
         params = layout.with_fixed(parts)
