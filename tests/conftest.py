@@ -53,7 +53,7 @@ SMALL = {
     | dict(codes=6, bands=8, rise=2.0, renderer_units=8, timbre_seconds=0.1),
 }
 ONCE = [  # each family and head once
-    ("wavenet", {"channels": 2}),
+    ("wavenet", {"channels": 2, "scale_memory": 0.01}),
     ("wavenet", {"head": "softmax", "predictor_order": 0}),
     ("spectral_lstm", {"channels": 2}),
     ("spectral_lstm", {"head": "student_t"}),

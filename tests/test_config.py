@@ -100,6 +100,13 @@ def test_sustain_is_how_long_a_predictor_listens_and_an_lstm_has_none():
     wavenet, lstm = (build(CONFIGS[family], {}) for family in ("wavenet", "spectral_lstm"))
     longer = wavenet.sustained(4.0).predictor_memory
     assert longer == pytest.approx(4 * wavenet.predictor_memory)
+    poles = (1 - 1 / 320, 1 - 1 / 1280)  # of the errors that it remembers
+    assert build(CONFIGS["wavenet"], {"scale_memory": 0.02}).sustain < wavenet.sustain == 3.0
+    for known, found in zip((1, 4.0), poles, strict=True):
+        own = build(CONFIGS["wavenet"], {"scale_memory": 0.02}).sustained(known)
+        assert own.scale_pole == pytest.approx(found)
+        told_too = dataclasses.replace(own, condition_bands=8)
+        assert told_too.scale_pole == wavenet.sustained(known).scale_pole == 0.97
     assert wavenet.sustained(4.0).mixture_shift == 1.0
     told = build(CONFIGS["wavenet"], {"condition_bands": 8})
     assert told.sustained(4.0).mixture_shift == GIVEN_SHIFT

@@ -22,6 +22,7 @@ from wavegen.models import FAMILIES, heads, predictor
 from wavegen.models.frames import frames_of, parts_of
 from wavegen.models.resonator import DEGREES, inside
 
+POLE = 0.96  # of the running mean of errors
 STEREO = [("wavenet", {"channels": 2}), ("wavenet", {"channels": 2, "head": "softmax"})]
 
 
@@ -111,7 +112,7 @@ def test_untrained_mixture_lies_around_its_predictor():
 @by_default
 def test_predictor_follows_the_recursion():
     """A fixed filter, one that follows what it leaves, and a scale that follows the errors."""
-    layer = predictor.AdaptivePredictor(8, 16, 60.0, 1)
+    layer = predictor.AdaptivePredictor(8, 16, 60.0, POLE, 1)
     layer.build((None, None, 1))
     taps = np.zeros(predictor.WHITENING, "float32")
     taps[:2] = 0.9, -0.1
@@ -132,7 +133,7 @@ def test_predictor_follows_the_recursion():
     )
     np.testing.assert_allclose(mean, fixed + np.asarray(follows)[0, :, 0], atol=1e-4)
     np.testing.assert_allclose(surprise, x - np.concatenate([[0], mean[:-1]]), atol=1e-6)
-    error = lfilter([1 - predictor.POLE], [1, -predictor.POLE], np.abs(surprise))
+    error = lfilter([1 - POLE], [1, -POLE], np.abs(surprise))
     np.testing.assert_allclose(scale, np.clip(0.5 * error, 1e-3, 0.2), atol=1e-6)
     assert np.abs(surprise[100:]).mean() < 0.7 * np.abs(left[100:]).mean()
     assert (scale < 0.2).all() and (scale > 1e-3).any()
@@ -140,7 +141,7 @@ def test_predictor_follows_the_recursion():
 
 @by_default
 def test_what_the_network_hears_stays_in_its_range():
-    layer = predictor.AdaptivePredictor(8, 16, 60.0, 2)
+    layer = predictor.AdaptivePredictor(8, 16, 60.0, POLE, 2)
     layer.build((None, None, 2))
     layer.bounds.assign([0.5, 1e-5, 0.5])
     for size in (0.0, 1e-4, 0.1, 1.0):
@@ -155,7 +156,7 @@ def test_what_the_network_hears_stays_in_its_range():
 @by_default
 def test_a_given_size_scales_what_a_predictor_makes_of_a_sound():
     """Of a sound half as loud, given as half as loud, all is half as large."""
-    layer = predictor.AdaptivePredictor(8, 16, 60.0, 1, conditioned=True)
+    layer = predictor.AdaptivePredictor(8, 16, 60.0, POLE, 1, conditioned=True)
     layer.build((None, None, 1))
     x = lfilter([0.1], [1, -1.7, 0.8], np.random.default_rng(4).standard_normal(300))
     given = np.zeros((1, 300, 1, 2 + predictor.WHITENING), "float32")

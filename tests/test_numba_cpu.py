@@ -595,6 +595,7 @@ def test_packed_predictor():
     named, _, shape, found = packed_model()
     assert np.array_equal(found.whitening, named["predictor/whitening"][::-1])
     assert np.array_equal(found.limits[:3], named["predictor/bounds"])
+    assert np.array_equal(found.limits[3:5], np.array([0.97, 1 - 0.97], "f4"))
     memory = 0.01 * 8000
     assert found.window.shape == (3 * 7,) and found.fading.shape == (3 * shape.lags,)
     window = hop_window(7, memory).astype("f4")

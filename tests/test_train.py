@@ -52,17 +52,21 @@ def test_a_run_older_than_a_setting_goes_on_without_it():
 
 
 @pytest.mark.parametrize("saved_since", [False, True])
-@pytest.mark.parametrize("given", [[], ["--preset", "small"], ["--rise", "2"]])
-def test_the_command_that_began_an_older_run_goes_on_with_it(given, saved_since):
+@pytest.mark.parametrize("given", [[], ["--preset", "small"], ["--{}", "2"]])
+@pytest.mark.parametrize(
+    ("family", "name"), [("spectral_lstm", "rise"), ("wavenet", "scale_memory")]
+)
+def test_the_command_that_began_an_older_run_goes_on_with_it(family, name, given, saved_since):
     """A preset has what there was not when the run began; whoever asks for it is told."""
-    model_config, settings = presets.from_preset("spectral_lstm", "small", {"rise": 0.0})
+    model_config, settings = presets.from_preset(family, "small", {name: 0.0})
     facts = {"config": dataclasses.asdict(model_config), "settings": dataclasses.asdict(settings)}
     if not saved_since:
-        del facts["config"]["rise"]
-    arguments = parse.parser().parse_args(["train", *given])
-    saved = None, facts | {"family": "spectral_lstm"}
-    found, _ = cli_train.wanted(arguments, "spectral_lstm", saved)
-    assert found == dataclasses.replace(model_config, rise=2.0 if "--rise" in given else 0.0)
+        del facts["config"][name]
+    flags = [each.format(name.replace("_", "-")) for each in given]
+    arguments = parse.parser().parse_args(["train", *flags])
+    found, _ = cli_train.wanted(arguments, family, (None, facts | {"family": family}))
+    asked = 2.0 if "--{}" in given else 0.0
+    assert found == dataclasses.replace(model_config, **{name: asked})
 
 
 @pytest.mark.parametrize(("family", "fields"), VARIANTS)

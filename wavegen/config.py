@@ -27,13 +27,14 @@ class WaveNetConfig:
     """A dilated causal CNN over samples (van den Oord et al. 2016, arXiv:1609.03499)."""
 
     controls: ClassVar[dict[str, float]] = {"temperature": 1.0, "top_p": 1.0}  # while drawing
-    # A predictor fitted to drawn sound follows the noise that was drawn: while drawing it listens
-    # so much longer than when it learned, and tones ring as they should.
-    sustain: ClassVar[float] = 3.0
     level_is_held: ClassVar[bool] = True  # while drawing: each sample leans on the ones before
     rests: ClassVar[bool] = False  # while drawing it may play nothing ever again
     enough: ClassVar[float] = 0.0  # strangeness of a moment that is as good as any: none
     tried: ClassVar[dict[str, tuple[float, ...]]] = {}  # by the candidates of a moment, see `take`
+    frame_samples: ClassVar[int] = 1  # in one frame: a WaveNet draws one at a time
+    # Which numbers that a frame takes are normals, or say how far the power of a band swings: none.
+    normals: ClassVar[slice] = slice(0, 0)
+    swings: ClassVar[slice] = slice(0, 0)
     condition_units: ClassVar[int] = 128  # width between the bands of a knot and the gates
     sample_rate: int = bounded(16000, 1000, 192000, "samples a second, Hz")
     channels: int = bounded(1, 1, 2, "1 mono, 2 stereo (the second is drawn given the first)")
@@ -62,6 +63,7 @@ class WaveNetConfig:
     )
     predictor_hop: int = bounded(256, 1, 65536, "samples until the predictor is fitted anew")
     predictor_memory: float = bounded(0.075, 1e-4, 10.0, "how long ago it listens most, s")
+    scale_memory: float = bounded(0.0, 0.0, 10.0, "how long it remembers errors, s; 0: 33 samples")
     condition_bands: int = bounded(
         0, 0, 512, "mel bands a channel whose levels say what to play; 0 plays on by itself"
     )
@@ -83,35 +85,35 @@ class WaveNetConfig:
         return (self.kernel_size - 1) * sum(self.dilations) + 1
 
     @property
-    def frame_samples(self) -> int:
-        """Samples in one frame: a WaveNet draws one at a time."""
-        return 1
+    def sustain(self) -> float:
+        """By default, for how much longer than when it learned a predictor remembers while drawing.
+
+        What is fitted to drawn sound follows the chance that was drawn: with a longer memory tones
+        ring, and noise does not wander. Errors that were remembered for few samples want more.
+        """
+        return 2.5 if self.scale_memory else 3.0
+
+    @property
+    def scale_pole(self) -> float:
+        """Pole of the predictor's running mean of errors; under bands, which say more, of few."""
+        samples = 0.0 if self.condition_bands else self.scale_memory * self.sample_rate
+        return 1.0 - 1.0 / max(samples, 2.0) if samples else 0.97
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """Uniforms that one frame takes: one a channel."""
         return (self.channels,)
 
-    @property
-    def normals(self) -> slice:
-        """Which of what a frame takes are normals, not uniforms: none."""
-        return slice(0, 0)
-
-    @property
-    def swings(self) -> slice:
-        """Which of it say how far a band's power is from what is expected: none."""
-        return slice(0, 0)
-
     def sustained(self, factor: float) -> WaveNetConfig:
-        """Returns what draws: the same model whose predictor listens `factor` times as long.
+        """Returns what draws: the same model whose predictor remembers `factor` times as long.
 
         A conditioned one draws around what its predictor expects (`GIVEN_SHIFT`).
         """
-        memory = self.predictor_memory * factor
-        shift = self.mixture_shift
+        names = "predictor_memory", "scale_memory"
+        longer: dict[str, Any] = {name: factor * getattr(self, name) for name in names}
         if self.condition_bands and self.predictor_order:
-            shift = min(shift, GIVEN_SHIFT)
-        return dataclasses.replace(self, predictor_memory=memory, mixture_shift=shift)
+            longer["mixture_shift"] = min(self.mixture_shift, GIVEN_SHIFT)
+        return dataclasses.replace(self, **longer)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 Left alone for long, a model that feeds on its own samples gets louder or softer. So the level is
 held: the temperature gives way a little while the last instant, or the last second and a half, is
-louder than the seed was, and comes back when it is softer. An LSTM, which hears a sound against its
-own level of late, is turned up or down instead, slowly; and one that rests for long is bolder in
-what happens next, for left alone it may never play another note. Of a WaveNet in stereo the image
-is held as wide as the seed's (`holding`). All this looks at a variation's own past only, so that
-stays the same in any batch. What is worth keeping of what was drawn, `guard` says.
+louder than the seed was, and comes back when it is softer. What is heard is turned up or down, too,
+slowly (`holding`), and of a WaveNet in stereo the image as wide as the seed's. An LSTM, which hears
+a sound against its own level of late, is only turned; and one that rests for long is bolder in what
+happens next, for left alone it may never play another note. All this looks at a variation's own
+past only, so that stays the same in any batch. What is worth keeping of what was drawn, `guard`
+says.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Place(NamedTuple):
     session: Any  # of the engine
     decoding: Any  # of the codec
     power: np.ndarray  # (rows, holds), mean square of what was last heard
-    late: np.ndarray  # (rows, 1 or 2), powers of late, before `holding` turned what was drawn
+    late: np.ndarray  # (rows, 1 or 3), powers of late, before `holding` turned what was drawn
     recent: np.ndarray  # (rows, channels, samples), the sound so far, its end
     lean: np.ndarray  # (rows,), share of a control that the ear has come to (`guard`)
     position: int  # frames drawn since the seed ended
@@ -103,6 +104,7 @@ class Take:
         self.levelled = held and heard.level_db > SILENT_DB  # the level has a say in the choice
         self.held = self.levelled and config.level_is_held  # and leads the temperature
         self.rests = self.levelled and config.rests
+        self.turned = self.held or self.rests  # and what is heard is turned towards it
         self.imaged = self.held and sampler.codec.channels == 2
         kept = round(DEAD_SECONDS * self.rate)
         recent = heard.sound[:, -kept:]
@@ -112,8 +114,9 @@ class Take:
         power = np.repeat(square[:, None], len(HOLDS), axis=1)
         late = square[:, None]
         if self.imaged:
-            late = holding.powers(heard.sound)[None]
-            self.width_db = float(np.subtract(*holding.decibels(late[0, ::-1])))
+            image = holding.powers(heard.sound)
+            late = np.concatenate([late, image[None]], axis=1)
+            self.width_db = float(np.subtract(*holding.decibels(image[::-1])))
         begin = Place(*one, power, late, recent[None], np.ones(1), heard.position)
         self.start = begin.rows(np.zeros(len(rows), int))
 
@@ -180,15 +183,19 @@ class Take:
             noise = self.chance(variations, attempts, position, at_once * self.block, decoding)
             frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
-            if self.rests:
-                signal, level = holding.level_held(signal, late[:, 0], self.level_db, self.seconds)
-                late = level[:, None]
+            before, late = late, late.copy()
             if self.imaged:
-                signal, late = holding.image_held(signal, late, self.width_db, self.seconds)
+                heard, wide = before[:, 1:], self.width_db
+                signal, late[:, 1:] = holding.image_held(signal, heard, wide, self.seconds)
+            drawn = signal
+            if self.turned:
+                heard, level = before[:, 0], self.level_db
+                signal, late[:, 0] = holding.level_held(signal, heard, level, self.seconds)
             found.append(signal)
-            for part in np.split(signal, at_once, axis=-1):
-                heard = np.mean(np.square(part, dtype=np.float64), axis=(1, 2))[:, None]
-                power = power + share * (heard - power)
+            # The temperature, where it gives way, does so for what is drawn, not for what is heard.
+            for part in np.split(drawn if self.held else signal, at_once, axis=-1):
+                now = np.mean(np.square(part, dtype=np.float64), axis=(1, 2))[:, None]
+                power = power + share * (now - power)
             position += at_once * self.block
         after = place._replace(decoding=decoding, power=power, late=late, position=position)
         return np.concatenate(found, axis=-1), after

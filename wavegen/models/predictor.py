@@ -28,7 +28,6 @@ from wavegen.models.linear_prediction import HUSH, Following
 from wavegen.streaming import one_pole
 
 WHITENING = 32  # taps of the fixed filter
-POLE = 0.97  # of the running mean of errors: a memory of about 33 samples
 SOFTEST = 1e-5  # scale that a conditioned network hears as -1
 GIVEN_BOUNDS = (0.6, 0.33, 0.5)  # as `bounds`, in units of the given innovation
 SMALLEST = 1e-3  # scale, in sizes of what the filter leaves, that the network hears as -1
@@ -48,6 +47,7 @@ class AdaptivePredictor(keras.layers.Layer):
         order: int,
         hop: int,
         memory: float,
+        pole: float,
         channels: int,
         conditioned: bool = False,
         **kwargs: Any,
@@ -58,12 +58,13 @@ class AdaptivePredictor(keras.layers.Layer):
             order: coefficients of the filter that follows, >= 1.
             hop: samples from fit to fit.
             memory: samples ago that a fit looks at most.
+            pole: of the running mean of errors that the scale follows, in (0, 1).
             channels: each by itself.
             conditioned: whether the first filter is given.
             **kwargs: of `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        self.channels, self.conditioned = channels, conditioned
+        self.pole, self.channels, self.conditioned = pole, channels, conditioned
         self.following = Following(order, hop, memory)
 
     def build(self, input_shape: tuple) -> None:
@@ -155,7 +156,7 @@ class AdaptivePredictor(keras.layers.Layer):
             coupling, apart = coupled(*after)
             told = ops.concatenate([coupled(*before)[0], coupling[:, :-1]], axis=1)
             surprise = surprise - told * left
-        error = one_pole(ops.absolute(surprise), error[:, :1], POLE)
+        error = one_pole(ops.absolute(surprise), error[:, :1], self.pole)
         least, most = self.bounds[1] * innovation, self.bounds[2] * innovation
         scale = ops.clip(self.bounds[0] * error, least * apart, most * apart)
         if given is not None:

@@ -86,6 +86,7 @@ class WaveNet(Ending, keras.Model):
                 config.predictor_order,
                 config.predictor_hop,
                 config.predictor_memory * config.sample_rate,
+                config.scale_pole,
                 channels,
                 conditioned=bool(config.condition_bands),
                 name="predictor",

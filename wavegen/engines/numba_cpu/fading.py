@@ -22,7 +22,7 @@ def predicting(config: Any, shape: Shape, named: dict[str, np.ndarray]) -> dict[
     memory = float(config.predictor_memory * config.sample_rate)
     return {
         "whitening": named.get("predictor/whitening", np.zeros(WHITENING))[::-1],
-        "limits": named["predictor/bounds"],
+        "limits": np.append(named["predictor/bounds"], [config.scale_pole, 1 - config.scale_pole]),
         "window": hop_window(shape.hop, memory),
         "aging": window_aging(shape.hop, memory),
         "fading": lag_fading(shape.order, shape.lags, memory),

@@ -32,7 +32,6 @@ from wavegen.engines.numba_cpu.vector import (
     width_of,
 )
 
-POLE = 0.97  # of the running mean of the predictor's errors
 SOFTEST = np.float32(1e-5)  # scale that is heard as -1, where something is given
 POWER_POLE = 0.995  # of the power of what a given filter leaves, and of the channels' coupling
 UNSURE = np.float32(0.01)  # of the right channel's mean square error, added to the left's
@@ -149,8 +148,8 @@ def expect(
     if shape.channels > 1:
         surprise, apart = untold(state, s * shape.channels * MOMENT, at_moment, surprise)
         scratch.expected[EXPECTED * own + 2] = coupling(state, at_moment)
-    error = np.float32(POLE) * state.moment[at_moment + 1]
-    error += np.float32(1 - POLE) * abs(surprise)
+    error = weights.limits[3] * state.moment[at_moment + 1]
+    error += weights.limits[4] * abs(surprise)
     state.moment[at_moment], state.moment[at_moment + 1] = mean, error
     state.moment[at_moment + 2] = power
     least = weights.limits[1]

@@ -34,7 +34,8 @@ class Weights(NamedTuple):
         edges: float32 (bins,), upper edge of each level.
         spans: float32 (bins,), distance between a level's edges.
         whitening: float32 (WHITENING,), oldest sample first.
-        limits: float32, ratio, least and greatest scale.
+        limits: float32 (5,), ratio, least and greatest scale; what the running mean of errors keeps
+            each sample, and what it takes of the latest.
         window: float32 (3, hop), what the sums of products give each sample of a hop.
         aging: float32 (4,), of the sums in a hop, see `window_aging`.
         fading: float32 (3, lags), from sums to autocorrelations, see `lag_fading`.
