@@ -11,7 +11,6 @@ from scipy.signal import lfilter
 from wavegen.baselines import (
     BLOCK,
     FIT_SAMPLES,
-    POLE,
     EvenBlocks,
     SampleBaselines,
     autocovariance,
@@ -21,6 +20,7 @@ from wavegen.baselines import (
     running_mean,
 )
 from wavegen.codec import PCM16, STFT, MuLaw
+from wavegen.config import POLE
 from wavegen.frame_baselines import FrameBaselines, student_scale, two_taps
 
 SAMPLE_NAMES = [

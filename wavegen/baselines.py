@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import scipy  # whose parts it imports when they are used: two of them take a second
 
+from wavegen.config import POLE
+
 ORDER = 32
-POLE = 0.97  # of the running mean of recent errors: a memory of about 33 samples
 CONTEXTS = 256  # of the bigram, at most
 UNIFORM = 1e-5  # share of a uniform distribution in every other, so that no sample costs all
 FIT_SAMPLES = 400_000  # that the scales are fitted on, at most, evenly from all the recordings

@@ -20,6 +20,7 @@ from wavegen.framing import STEREO
 # which it never heard, they make tones waver, and what is to begin the bands say); how much longer
 # than when it learned its predictor listens; share of the excitation that leads it (`leading`).
 GIVEN_SHIFT, GIVEN_SUSTAIN, GIVEN_FOLLOW = 0.0, 8.0, 0.9
+POLE = 0.97  # of a running mean of errors: a memory of about 33 samples
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class WaveNetConfig:
     )
     predictor_hop: int = bounded(256, 1, 65536, "samples until the predictor is fitted anew")
     predictor_memory: float = bounded(0.075, 1e-4, 10.0, "how long ago it listens most, s")
-    scale_memory: float = bounded(0.0, 0.0, 10.0, "how long it remembers errors, s; 0: 33 samples")
+    scale_memory: float = bounded(
+        0.0, 0.0, 10.0, "how long it remembers errors, s; if 0, and under bands, 33 samples"
+    )
     condition_bands: int = bounded(
         0, 0, 512, "mel bands a channel whose levels say what to play; 0 plays on by itself"
     )
@@ -97,7 +100,7 @@ class WaveNetConfig:
     def scale_pole(self) -> float:
         """Pole of the predictor's running mean of errors; under bands, which say more, of few."""
         samples = 0.0 if self.condition_bands else self.scale_memory * self.sample_rate
-        return 1.0 - 1.0 / max(samples, 2.0) if samples else 0.97
+        return 1.0 - 1.0 / max(samples, 2.0) if samples else POLE
 
     @property
     def noise_shape(self) -> tuple[int, ...]:

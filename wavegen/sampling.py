@@ -54,7 +54,7 @@ class Sampler:
             engine: "numba" or "reference"; None takes the fastest that runs the family.
             precision: of the weights while drawing; None is the engine's default.
             climate: of the recordings, for the guard; None is the model file's.
-            sustain: how much longer than when it learned a WaveNet's linear predictor listens;
+            sustain: how much longer than when it learned a WaveNet's linear predictor remembers;
                 None is the family's.
 
         Raises:

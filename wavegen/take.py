@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
     session: Any  # of the engine
     decoding: Any  # of the codec
-    power: np.ndarray  # (rows, holds), mean square of what was last heard
+    power: np.ndarray  # (rows, holds), mean square of late, which the temperature follows
     late: np.ndarray  # (rows, 1 or 3), powers of late, before `holding` turned what was drawn
     recent: np.ndarray  # (rows, channels, samples), the sound so far, its end
     lean: np.ndarray  # (rows,), share of a control that the ear has come to (`guard`)
@@ -172,8 +172,8 @@ class Take:
             nudge: added to the temperature's factor.
             shares: of `draw`.
         """
-        decoding, power, late, position = place.decoding, place.power, place.late, place.position
-        found = []
+        decoding, power, position = place.decoding, place.power, place.position
+        late, found = place.late.copy(), []
         variations = [self.rows[row] for row in rows]
         attempts = np.broadcast_to(attempt, len(rows)).tolist()
         share = np.array([-np.expm1(-self.seconds / seconds) for seconds, *_ in HOLDS])
@@ -183,14 +183,13 @@ class Take:
             noise = self.chance(variations, attempts, position, at_once * self.block, decoding)
             frames = voices.draw(noise, **self.controls(rows, power, nudge, shares))
             signal, decoding = self.sampler.codec.decode_step(frames, decoding)
-            before, late = late, late.copy()
             if self.imaged:
-                heard, wide = before[:, 1:], self.width_db
-                signal, late[:, 1:] = holding.image_held(signal, heard, wide, self.seconds)
+                image, width = late[:, 1:], self.width_db
+                signal, late[:, 1:] = holding.image_held(signal, image, width, self.seconds)
             drawn = signal
             if self.turned:
-                heard, level = before[:, 0], self.level_db
-                signal, late[:, 0] = holding.level_held(signal, heard, level, self.seconds)
+                level, aim = late[:, 0], self.level_db
+                signal, late[:, 0] = holding.level_held(signal, level, aim, self.seconds)
             found.append(signal)
             # The temperature, where it gives way, does so for what is drawn, not for what is heard.
             for part in np.split(drawn if self.held else signal, at_once, axis=-1):

@@ -164,7 +164,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
         help="choose what is like the recordings, hold the seed's level, and draw again what runs "
         "away or falls silent",
     )
-    text = "how long a WaveNet's tones ring: 1 as when it learned (3)"
+    text = "how long a WaveNet's tones ring: 1 as when it learned (2.5; an older file's 3)"
     add("--sustain", type=sustain, help=text)
     add(
         "--candidates",
