@@ -11,12 +11,14 @@ import pytest
 import soundfile
 from conftest import make_config, make_frames, make_model, tune
 
-from wavegen import modelfile, models
-from wavegen.cli import main
+from wavegen import modelfile, models, presets
+from wavegen.checkpoint import Run
+from wavegen.cli import duet as cli_duet
+from wavegen.cli import main, parse
 from wavegen.climate import level_db
 from wavegen.duet import OWN_CHANCE, Duet, join, sampler_of
-from wavegen.duet_config import DUET, build_duet
-from wavegen.errors import CheckpointError, UsageError
+from wavegen.duet_config import DUET, PARTS, build_duet
+from wavegen.errors import AudioError, CheckpointError, OutputError, UsageError
 from wavegen.modelfile import judge_of, part_of_duet, read_model
 from wavegen.rendering import Instrument, windows
 from wavegen.sampling import Sampler
@@ -284,6 +286,59 @@ def test_sample_render_info_on_a_duet(files, tmp_path, monkeypatch, capsys):
     assert facts["renderer condition_bands"] == "12" and facts["composer codes"] == "6"
 
 
+def goes_on(begun, *flags):
+    """Returns what `train` makes of a duet whose parts have begun as `begun` says."""
+    saved = dict.fromkeys(PARTS)
+    for part, (config, settings) in begun.items():
+        facts = {"config": dataclasses.asdict(config), "settings": dataclasses.asdict(settings)}
+        saved[part] = None, facts | {"family": PARTS[part]}
+    return cli_duet.wanted(parse.parser().parse_args(["train", *flags]), saved)
+
+
+def test_a_duet_goes_on_as_it_began_whatever_preset_it_was_of():
+    asked = {"channels": 2, "heldout": 0.3, "units": 24}
+    begun = presets.of_duet("tiny", asked, {})
+    assert goes_on(begun) == begun
+    louder = goes_on(begun, "--gain-db", "3")
+    assert louder["renderer"][0] == begun["renderer"][0] and louder["renderer"][1].gain_db == 3.0
+    assert goes_on(begun, "--preset", "tiny")["renderer"][0].channels == 1  # refused then
+    later = goes_on({"composer": begun["composer"]})  # stopped before the renderer had begun
+    assert later["composer"] == begun["composer"]
+    assert later["renderer"] == presets.of_duet("tiny", asked, {})["renderer"]
+
+
+def test_neither_a_duet_nor_one_model_takes_the_other_ones_place(files, tmp_path, capsys):
+    for name, arch in (("one", "duet"), ("two", "lstm")):
+        folder = tmp_path / name
+        (folder / "composer" if name == "two" else folder).mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(files["composer"].read_bytes())
+        train = ["train", str(tmp_path), "--runs", str(tmp_path), "--name", name, "--arch", arch]
+        assert main(train) == CheckpointError.exit_code
+        assert "use another --name or --fresh" in capsys.readouterr().err
+        assert (folder / "model.safetensors").read_bytes() == files["composer"].read_bytes()
+
+
+@pytest.mark.parametrize("arch", ["duet", "lstm"])
+def test_a_run_is_moved_aside_when_all_else_is_right_and_nobody_trains_it(arch, tmp_path, capsys):
+    run = Run.open(tmp_path / "busy", create=True)
+    train = ["train", str(tmp_path), "--runs", str(tmp_path), "--name", "busy", "--fresh"]
+    train += ["--arch", arch]
+    with run.lock():
+        assert main(train) == OutputError.exit_code
+    assert "in use by pid" in capsys.readouterr().err
+    assert main([*train, "--preset", "bogus"]) == UsageError.exit_code
+    assert main(train) == AudioError.exit_code  # no recordings
+    assert [path.name for path in tmp_path.iterdir()] == ["busy"]
+
+
+def test_a_duet_that_has_only_composed_yet_is_listed(tmp_path, capsys):
+    part = Run.open(tmp_path / "half" / "composer", create=True)
+    part.save_state(1, {"x": np.zeros(1, np.float32)}, {})
+    assert main(["runs", "--runs", str(tmp_path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["run"] == "half" and row["verdict"] == "no model yet"
+
+
 @pytest.mark.slow
 def test_a_duet_is_trained_goes_on_and_is_scored(recordings, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -295,7 +350,12 @@ def test_a_duet_is_trained_goes_on_and_is_scored(recordings, tmp_path, monkeypat
     first = read_model("runs/both/model.safetensors")
     assert first.family == DUET and first.config.renderer.condition_bands == 16
     assert main([*train, "--steps", "4"]) == 0
-    assert read_model("runs/both/model.safetensors").extra["parts"]["composer"]["step"] <= 4
+    anew = ["train", str(recordings), "--name", "both", "--sample-seconds", "0.2"]
+    assert main([*anew, "--steps", "5"]) == 0  # as it began, though nothing says so
+    assert read_model("runs/both/model.safetensors").config == first.config
+    assert main([*anew, "--steps", "5"]) == 0
+    assert "the renderer has had its share of --steps 5 already" in capsys.readouterr().err
+    assert read_model("runs/both/model.safetensors").extra["parts"]["composer"]["step"] <= 5
     capsys.readouterr()
     assert main(["score", str(recordings / "one.wav"), "-m", "both", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)[0]["scores"]

@@ -229,10 +229,10 @@ def check_name(name: str) -> None:
 
 
 def runs(folder: str | Path = "runs") -> list[Run]:
-    """Returns the runs in a folder, the one that was trained last first."""
+    """Returns the runs in a folder, the one that was trained last first; a duet's hold two."""
 
     def age(run: Run) -> float:
-        files = [run.model_path, *run.states()]
+        files = [run.model_path, *run.states(), *run.folder.glob("*/state-*.safetensors")]
         return max((f.stat().st_mtime for f in files if f.exists()), default=0.0)
 
     folder = Path(folder)

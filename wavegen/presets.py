@@ -92,6 +92,18 @@ DUETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+def begun_with(saved: Any, family: str) -> dict[str, Any]:
+    """Returns the fields of a run's model and training, none if it is not of that family.
+
+    What there was not yet when the run began, it has as all had it then, by default.
+    """
+    if saved is None or saved[1]["family"] != family:
+        return {}
+    kinds = {"config": CONFIGS[family], "settings": TrainSettings}
+    parts = [dataclasses.asdict(build(k, saved[1][name])) for name, k in kinds.items()]
+    return parts[0] | parts[1]
+
+
 def later(fields: dict[str, Any]) -> dict[str, Any]:
     """Returns those of a run's fields that presets got when there were runs of them already.
 
@@ -100,12 +112,23 @@ def later(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in ("rise", "scale_memory") if name in fields}
 
 
-def of_duet(preset: str, overrides: dict[str, Any]) -> dict[str, tuple[Any, TrainSettings]]:
+def likest(composer: dict[str, Any]) -> str:
+    """Returns the preset whose duets have a composer most like the one with such fields."""
+    if not composer:
+        return "small"
+    own = {name: dataclasses.asdict(of_duet(name, {}, {})["composer"][0]) for name in DUETS}
+    return max(own, key=lambda name: sum(composer.get(k) == v for k, v in own[name].items()))
+
+
+def of_duet(
+    preset: str, overrides: dict[str, Any], begun: dict[str, dict[str, Any]]
+) -> dict[str, tuple[Any, TrainSettings]]:
     """Returns (Config, TrainSettings) of both parts of a duet, `{"composer": ..., ...}`.
 
     Args:
         preset: a key of `DUETS`.
         overrides: fields by name; a field that both parts have is set in both.
+        begun: of parts that have begun, the fields that they go on with.
 
     Raises:
         UsageError: an unknown preset or field, a value out of bounds, or parts that do not fit.
@@ -126,7 +149,7 @@ def of_duet(preset: str, overrides: dict[str, Any]) -> dict[str, tuple[Any, Trai
             f.name for kind in (CONFIGS[family], TrainSettings) for f in dataclasses.fields(kind)
         }
         asked = {name: value for name, value in overrides.items() if name in fields}
-        found[part] = from_preset(family, preset, own | asked)
+        found[part] = from_preset(family, preset, own | begun.get(part, {}) | asked)
     build_duet({part: dataclasses.asdict(pair[0]) for part, pair in found.items()})
     return found
 

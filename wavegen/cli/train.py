@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import itertools
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from wavegen.cli.signals import Signals
 from wavegen.cli.training import Show
 from wavegen.draft import check_folder
 from wavegen.errors import shown
-from wavegen.train_settings import TrainSettings, together
 
 DEFAULT_SECONDS = 20 * 60.0
 
@@ -37,37 +35,39 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         name = arch.replace("_", "-")
     check_name(name)
     folder = Path(arguments.runs) / name
+    duet.refuse_other(folder, arguments)
     if duet.is_meant(folder, arguments):
         return duet.run(folder, arguments, console)
     family = config.family_name(arch)
-    duet.refuse_one(folder, arguments)
     if arguments.dry_run:
         asked = wanted(arguments, family, None)
         with tempfile.TemporaryDirectory() as scratch:
             return dry_run(Path(scratch) / name, *asked, arguments, console)
-    saved = saved_in(folder, arguments, console)
+    saved = saved_in(folder, arguments)
     if saved and not arguments.arch:
         family = saved[1]["family"]
     model_config, settings = wanted(arguments, family, saved)
     data = load(arguments, model_config, settings, console)
+    if arguments.fresh:
+        move_aside(folder, console)
     run_folder = Run.open(folder, create=True)
     with run_folder.lock():
         code = train(run_folder, data, model_config, settings, arguments, console)
     return code or tell_result(run_folder, console)
 
 
-def saved_in(folder: Path, arguments: argparse.Namespace, console: Console) -> Any:
-    """Returns the state that a run goes on from, or None; moves an old run aside if asked to."""
+def saved_in(folder: Path, arguments: argparse.Namespace) -> Any:
+    """Returns the state that a run goes on from, or None: it is not there, or to begin anew.
+
+    Raises:
+        OutputError: another process is training it.
+    """
     check_folder(folder)
     if not folder.is_dir():
         return None
-    existing, saved = Run.open(folder, create=False), None
+    existing = Run.open(folder, create=False)
     with existing.lock():  # before recordings are decoded, which can take minutes
-        if not arguments.fresh:
-            saved = existing.resumable()
-    if arguments.fresh:
-        move_aside(folder, console)
-    return saved
+        return None if arguments.fresh else existing.resumable()
 
 
 def dry_run(
@@ -123,34 +123,18 @@ def start_engine(console: Console) -> None:
 
 def wanted(arguments: argparse.Namespace, family: str, saved: Any) -> tuple[Any, Any]:
     """Returns the configuration asked for; what is not asked for stays as the run has it."""
-    given = overrides(arguments)
-    if saved is None:
-        return presets.from_preset(family, arguments.preset or "small", given)
-    known = begun_with(saved, family)
+    known = presets.begun_with(saved, family)
     if arguments.preset:
-        return presets.from_preset(family, arguments.preset, presets.later(known) | given)
-    settings_known = saved[1]["settings"] if known else {}
-    # Not through a preset: the run's own values are the defaults, checked like any others.
-    presets.from_preset(family, "small", given)
-    own = {**known, **{k: v for k, v in given.items() if k in known}}
-    training = {**settings_known, **{k: v for k, v in given.items() if k in settings_known}}
-    return together(
-        config.build(config.CONFIGS[family], own), config.build(TrainSettings, training)
-    )
-
-
-def begun_with(saved: Any, family: str) -> dict[str, Any]:
-    """Returns the fields of a run's model, if it is of that family.
-
-    What there was not yet when the run began, it has as all models had it then, by default.
-    """
-    if saved[1]["family"] != family:
-        return {}
-    return dataclasses.asdict(config.build(config.CONFIGS[family], saved[1]["config"]))
+        known = presets.later(known)
+    return presets.from_preset(family, arguments.preset or "small", known | overrides(arguments))
 
 
 def move_aside(folder: Path, console: Console) -> None:
-    """Renames an existing run so that a fresh one can take its name."""
+    """Renames a run, if there is one, so that a fresh one can take its name."""
+    if not folder.is_dir():
+        return
+    with Run.open(folder, create=False).lock():
+        pass  # nobody is training it
     count = 1
     while (aside := folder.with_name(f"{folder.name}-old-{count}")).exists():
         count += 1
@@ -193,6 +177,7 @@ def train(
     arguments: argparse.Namespace,
     console: Console,
     kept: Callable[[], None] = lambda: None,
+    full: str = "",
 ) -> int:
     """Runs the training under a live line, with signals turned into a clean stop.
 
@@ -204,6 +189,7 @@ def train(
         arguments: of the command.
         console: to tell it to.
         kept: called whenever a better model has been kept.
+        full: what to say where all of its time was spent already; by default that it was.
     """
     start_engine(console)
     from wavegen.cli.listening import Listener
@@ -234,7 +220,8 @@ def train(
     if show.trained == 0:
         given = f"--for {clock(seconds)}" if seconds else f"--steps {arguments.steps}"
         console.note(
-            f"nothing was trained: {given} is for the whole run and already full; give it more "
+            full
+            or f"nothing was trained: {given} is for the whole run and already full; give it more "
             "to go on, or --fresh to begin anew"
         )
     console.note(f"listening samples are in {run_folder.samples}")
