@@ -340,6 +340,21 @@ def test_a_duet_that_has_only_composed_yet_is_listed(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("partials", [[440], [220, 440, 660, 880, 1100, 1320]])
+def test_tones_without_any_noise_are_rendered_as_loud(partials, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    time = np.arange(2 * 22050) / 22050
+    sound = sum(0.3 / len(partials) * np.sin(2 * np.pi * f * time + f) for f in partials)
+    soundfile.write("in.wav", sound, 22050, subtype="FLOAT")
+    assert main(["render", "in.wav", "-m", "demo-wavenet", "-o", "out", "--seed", "1", "-q"]) == 0
+    played = soundfile.read("out/in-demo-wavenet-1.wav")[0][:, 0]
+    quarters = [part.reshape(8, -1) for part in (sound[:44096], played[:44096])]
+    levels = [10 * np.log10(np.mean(np.square(part), axis=1)) for part in quarters]
+    assert np.abs(levels[1] - levels[0])[1:].max() < 1.5  # +4 dB, and bursts to full scale, without
+    assert np.abs(played).max() < 0.45
+
+
+@pytest.mark.slow
 def test_a_duet_is_trained_goes_on_and_is_scored(recordings, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     smaller = "codes=16 bands=16 layers_per_cycle=3 predictor_order=16 condition_bands=16".split()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wavegen import __version__, audio, checkpoint, engines
+from wavegen.chance import uniforms
 from wavegen.cli import drawing, naming
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, clock
@@ -22,6 +23,9 @@ from wavegen.errors import Error
 from wavegen.modelfile import judge_of
 from wavegen.recipe import Rendering, digest
 from wavegen.rendering import Instrument
+
+STEP = 2.0**-15  # of 16 bits, linear amplitude
+FAR = 1 << 52  # where the chance of what is added begins, beyond all of what is drawn
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -110,7 +114,7 @@ def write_rendered(
             )
         )  # fmt: skip
         silence = np.zeros((config.channels, 0), np.float32)
-        told = functools.partial(heard, sound, config.sample_rate, config.channels)
+        told = functools.partial(heard, sound, config.sample_rate, config.channels, made.seed)
         for block in instrument.play(
             told(),
             silence,
@@ -140,7 +144,14 @@ def loudest_db(blocks: Iterator[np.ndarray], sample_rate: int) -> float:
     return loudest
 
 
-def heard(sound: Path, sample_rate: int, channels: int) -> Iterator[np.ndarray]:
-    """Yields blocks `(1, channels, samples)` of a file at the model's rate and channels."""
+def heard(sound: Path, sample_rate: int, channels: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields blocks `(1, channels, samples)` of a file at the model's rate and channels.
+
+    Where it sounds, noise of a step of 16 bits is added: the filters of a sound that has none at
+    all, as a synthesizer's has, gain so much that what is drawn bursts out.
+    """
+    start = FAR
     for block in audio.blocks(sound, sample_rate=sample_rate, channels=channels):
-        yield block[None]
+        noise = 2 * uniforms(seed, 0, start, block.shape[1], (channels,)).T - 1
+        yield (block + np.where(block == 0, np.float32(0), np.float32(STEP) * noise))[None]
+        start += block.shape[1]
