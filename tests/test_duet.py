@@ -268,6 +268,11 @@ def test_sample_render_info_on_a_duet(files, tmp_path, monkeypatch, capsys):
     twin = tmp_path / capsys.readouterr().out.strip()
     assert twin.read_bytes() == rendered.read_bytes()
     assert main(["again", str(rendered), "-o", "again", "-q", "--seconds", "9"]) == 2
+    os.makedirs("q")
+    os.link(rendered, "q/foo-again.wav")
+    assert main(["render", "q/foo-again.wav", *drawing, "-o", "q", "--filename", "foo"]) == 0
+    assert main(["again", "q/foo.wav", "-o", "q", "-q", "--force"]) == 3
+    assert "would overwrite the seed" in capsys.readouterr().err
     os.rename("seed.wav", "other.wav")
     assert main(["again", str(rendered), "-o", "more", "-q"]) == 2
     assert "--after" in capsys.readouterr().err
@@ -282,6 +287,20 @@ def test_sample_render_info_on_a_duet(files, tmp_path, monkeypatch, capsys):
     assert main(["info", duet, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)[0]
     assert facts["renderer condition_bands"] == "12" and facts["composer codes"] == "6"
+
+
+def test_an_interrupted_rendering_keeps_what_was_rendered(files, tmp_path, monkeypatch, capsys):
+    def play(self, *arguments, **options):
+        yield np.zeros((1, 1, 800), "float32")
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Instrument, "play", play)
+    soundfile.write("seed.wav", tune(1.0, 8000).T, 8000)
+    assert main(["render", "seed.wav", "-m", str(files["duet"]), "--precision", "float32"]) == 130
+    out, err = capsys.readouterr()
+    assert soundfile.info(out.strip()).frames == 800
+    assert "what was rendered so far is kept" in err
 
 
 @pytest.mark.slow
