@@ -337,6 +337,8 @@ def main() -> None:
     add("--out", type=Path, help="folder to write the continuations to")
     add("--json", type=Path, help="file to write all figures to")
     options, rows = parser.parse_args(), []
+    if options.runs and len(options.runs) != len(options.sets):
+        parser.error("--runs takes one run for each of the --sets; name a set again for another")
     heads = [name.removesuffix("_seconds").removesuffix("_db")[:8] for name in COLUMNS]
     heads += LIKE
     print(f"{'':40}{'bits or nats':>24}{''.join(f'{head:>9}' for head in heads)}   clean")

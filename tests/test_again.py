@@ -149,6 +149,17 @@ def test_the_seed_is_found_by_what_it_is(plain, tmp_path, capsys):
     assert run("again", other, "--force", "--after", "none.wav") == 2
 
 
+def test_the_sound_that_it_follows_is_never_overwritten(plain, tmp_path, capsys):
+    source = tmp_path / "q/foo-again.wav"
+    source.parent.mkdir()
+    shutil.copy(plain, source)
+    before = source.read_bytes()
+    assert run("sample", source, "-t", "0.1", "-o", "q", "--filename", "foo", "--no-picture") == 0
+    assert run("again", "q/foo.wav", "-o", "q", "--force") == 3
+    assert "foo-again.wav: would overwrite the seed" in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
 def test_mistakes_get_one_line_and_a_code(plain, tmp_path, capsys):
     sound, rate = soundfile.read(plain)
     made = recipe.read(plain)
@@ -175,8 +186,20 @@ def test_mistakes_get_one_line_and_a_code(plain, tmp_path, capsys):
         assert err.count("wavegen: error:") == 1
     assert run("again", plain) == 0 and run("again", plain) == 3
     assert "exists; add --force" in capsys.readouterr().err
+    assert run("again", plain, "-t", "0.00001") == 2
+    assert "--seconds 1e-05 is less than a sample of the model's 8000 Hz" in capsys.readouterr().err
     assert run("again", "bare.wav", plain, "--force") == 2  # the others are made all the same
     assert capsys.readouterr().out.strip() == plain.replace(".wav", "-again.wav")
+
+
+def test_two_files_of_one_name_are_not_made_again_over_each_other(drawn, tmp_path, capsys):
+    twin = tmp_path / "b" / Path(drawn[0]).name
+    twin.parent.mkdir()
+    shutil.copy(drawn[0], twin)
+    before = sorted(tmp_path.rglob("*"))
+    assert run("again", drawn[0], str(twin), "-o", "new", "--force") == 2
+    assert "two results would be called so" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_what_differs_is_told(plain, capsys):

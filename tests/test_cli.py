@@ -84,6 +84,10 @@ def test_train_sample_score_runs_info(place, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [len(row["scores"]) for row in rows] == [6, 6, 6]
     assert rows[2]["file"] == "all 2 files" and rows[0]["verdict"]
+    soundfile.write("short.wav", tune(0.1, 8000).T, 8000)  # too short for an interval
+    assert run("score", "short.wav", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert row["scores"][0]["mean"] > 0 and row["scores"][0]["low"] is None
     precisions = ["float32"] if conftest.QUICK else ["bfloat16", "int8"]  # each is compiled
     assert run("score", "recordings/one.wav", "--precision", *precisions) == 0
     out = capsys.readouterr().out
@@ -298,6 +302,14 @@ def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monk
         (["sample", "my seed é.wav", "-t", "0"], 2, "above 0"),
         (["sample", "my seed é.wav", "-t", "nan"], 2, "above 0"),
         (["sample", "my seed é.wav", "-t", "10h"], 2, "--yes"),
+        (["sample", "my seed é.wav", "-t", "0.00001"], 2, "less than a sample of the model's"),
+        (["sample", "my seed é.wav", "-t", "1e7"], 2, "must lie in 1e-06 .. 1e+06"),
+        (["again", "x.wav", "-t", "1e7"], 2, "must lie in 1e-06 .. 1e+06"),
+        (["sample", "my seed é.wav", "--prime", "1e7"], 2, "must lie in 1e-06 .. 1e+06"),
+        (["sample", "my seed é.wav", "--prime", "1e-7"], 2, "must lie in 1e-06 .. 1e+06"),
+        (["sample", "my seed é.wav", "--candidates", "1025"], 2, "whole number in 1 .. 1024"),
+        (["sample", "my seed é.wav", "--top-p", "1e-10"], 2, "must lie in 1e-09 .. 1"),
+        (["sample", "my seed é.wav", "-n", "1000000000"], 2, "whole number in 1 .. 200"),
         (["sample", "my seed é.wav", "-o", "new.WAV"], 2, "must be a folder"),
         (["sample", "my seed é.wav", "-m", "nothing"], 4, "no such run"),
         (["train", "--arch", "wavnet"], 2, "did you mean wavenet"),
@@ -318,6 +330,11 @@ def test_training_goes_on_by_default_and_fresh_keeps_the_old(place, capsys, monk
         (["train", "--levels", "64"], 2, "--arch wavenet has it"),
         (["train", "--batch", "0"], 2, "must lie in"),
         (["score", "none.wav"], 4, "holds no model yet"),
+        (
+            ["render", "my seed é.wav"],
+            4,
+            "add -m demo-wavenet, or run: python -m wavegen train --arch duet",
+        ),
     ],
 )
 def test_mistakes_get_one_line_and_a_code(place, capsys, arguments, code, words):
@@ -348,6 +365,31 @@ def test_a_seed_is_never_overwritten(untrained, capsys):
     assert "overwrite the seed" in capsys.readouterr().err
     assert (untrained / "my seed é.wav").read_bytes() == before
     assert run(*command[:-1], "{nonsense}") == 2
+
+
+def test_results_of_one_command_have_names_of_their_own(untrained, capsys):
+    for folder in ("x", "y"):
+        audio.write(untrained / folder / "a.wav", tune(0.5, 8000), 8000)
+    for command in (
+        ["sample", "x/a.wav", "-n", "2", "--filename", "same"],
+        ["sample", "x/a.wav", "y/a.wav"],
+        ["render", "x/a.wav", "y/a.wav"],
+    ):
+        assert run(*command, "--seed", "1", "--force") == 2
+        assert "two results would be called so; put {seed_name} and" in capsys.readouterr().err
+    assert not (untrained / "generated").exists()
+    pattern = ["--filename", "{seed_name}-{variation:02d}"]
+    assert run("sample", "x/a.wav", "-t", "0.1", "-n", "2", "--no-report", *pattern) == 0
+    assert capsys.readouterr().out.split() == ["generated/a-00.wav", "generated/a-01.wav"]
+
+
+def test_of_a_seed_at_least_a_sample_is_heard(untrained, capsys):
+    asked = ["-t", "0.1", "--seed", "1", "--no-guard"]
+    assert run("sample", "my seed é.wav", *asked, "--prime", "0.00001") == 0
+    path = capsys.readouterr().out.strip()
+    assert audio.info(path).frames == 801
+    os.rename("my seed é.wav", "elsewhere.wav")
+    assert run("again", path, "--after", "elsewhere.wav") == 0
 
 
 def test_a_seed_is_continued_from_its_last_sound(untrained, capsys):

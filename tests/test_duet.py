@@ -148,7 +148,7 @@ def test_blocks_and_rows_do_not_change_what_is_played(instrument):
 
 
 def test_a_wavenet_without_bands_is_no_instrument_and_one_with_them_no_sampler():
-    with pytest.raises(UsageError, match="--condition-bands"):
+    with pytest.raises(UsageError, match="--arch duet"):
         Instrument(make_model("wavenet"))
     with pytest.raises(UsageError, match="render"):
         Sampler(make_model("wavenet", **CONDITIONED))
@@ -270,6 +270,11 @@ def test_sample_render_info_on_a_duet(files, tmp_path, monkeypatch, capsys):
     twin = tmp_path / capsys.readouterr().out.strip()
     assert twin.read_bytes() == rendered.read_bytes()
     assert main(["again", str(rendered), "-o", "again", "-q", "--seconds", "9"]) == 2
+    os.makedirs("q")
+    os.link(rendered, "q/foo-again.wav")
+    assert main(["render", "q/foo-again.wav", *drawing, "-o", "q", "--filename", "foo"]) == 0
+    assert main(["again", "q/foo.wav", "-o", "q", "-q", "--force"]) == 3
+    assert "would overwrite the seed" in capsys.readouterr().err
     os.rename("seed.wav", "other.wav")
     assert main(["again", str(rendered), "-o", "more", "-q"]) == 2
     assert "--after" in capsys.readouterr().err
@@ -352,6 +357,20 @@ def test_tones_without_any_noise_are_rendered_as_loud(partials, tmp_path, monkey
     levels = [10 * np.log10(np.mean(np.square(part), axis=1)) for part in quarters]
     assert np.abs(levels[1] - levels[0])[1:].max() < 1.5  # +4 dB, and bursts to full scale, without
     assert np.abs(played).max() < 0.45
+
+
+def test_an_interrupted_rendering_keeps_what_was_rendered(files, tmp_path, monkeypatch, capsys):
+    def play(self, *arguments, **options):
+        yield np.zeros((1, 1, 800), "float32")
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Instrument, "play", play)
+    soundfile.write("seed.wav", tune(1.0, 8000).T, 8000)
+    assert main(["render", "seed.wav", "-m", str(files["duet"]), "--precision", "float32"]) == 130
+    out, err = capsys.readouterr()
+    assert soundfile.info(out.strip()).frames == 800
+    assert "what was rendered so far is kept" in err
 
 
 @pytest.mark.slow

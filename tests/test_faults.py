@@ -231,10 +231,10 @@ def test_force_replaces_what_wavegen_drew_and_nothing_else(place, capsys):
     assert run(*command, "-o", "other") == 3
     assert run(*command) == 0 and run(*command) == 0  # its own
     # A result that is a seed as well is a seed.
-    shutil.copy("generated/one.wav", "take.wav")
-    assert run("sample", "seed.wav", "take.wav", *ASKED, "--filename", "take", "-o", ".",
-               "--force") == 3  # fmt: skip
-    assert audio.info("take.wav").frames == audio.info("generated/one.wav").frames
+    shutil.copy("generated/one.wav", "seed0.wav")
+    pattern = ["--filename", "{seed_name}{variation}", "-o", "."]
+    assert run("sample", "seed.wav", "seed0.wav", *ASKED, *pattern, "--force") == 3
+    assert audio.info("seed0.wav").frames == audio.info("generated/one.wav").frames
 
 
 def test_results_that_do_not_fit_and_very_long_ones_are_told_first(place, capsys, monkeypatch):
@@ -257,6 +257,10 @@ def re_duration(line, start, end):
 def test_length_is_looked_at_without_a_model(place, capsys):
     shutil.rmtree("runs")
     assert run("sample", "seed.wav", "-t", "2h") == 2 and "--yes" in errors(capsys)
+    named = argparse.Namespace(filename="{variation:02d}", seed=1, out=".", format="wav")
+    model, page = argparse.Namespace(path=place / "m.safetensors"), naming.Page("report")
+    assert naming.name_of(None, model, page, named).name == "report.wav"
+    assert naming.name_of(None, model, 7, named).name == "07.wav"
     for pattern in ("{seed.real.nothing}", "{seed:>99999999999}", "{0}", "{seed", "", "new/"):
         with pytest.raises(UsageError, match="--filename .*: .+; it may hold"):
             naming.name_of(

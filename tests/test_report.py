@@ -238,6 +238,17 @@ def test_mistakes_get_one_line_and_a_code(wavenet, capsys, monkeypatch):
     assert not (wavenet / "generated").exists()
 
 
+def test_a_page_that_is_not_ours_is_kept(wavenet, capsys):
+    page = wavenet / "runs/a/report.html"
+    page.write_text("mine")
+    for force in ([], ["--force"]):
+        assert run("report", "a", *force) == 3
+        assert "report.html: was not drawn by wavegen, so it is kept; choose another -o" in (
+            capsys.readouterr().err
+        )
+    assert page.read_text() == "mine"
+
+
 def test_a_run_without_samples_or_scores_has_a_page(wavenet, capsys):
     shutil.rmtree("runs/a/samples")
     (wavenet / "runs/a/log.jsonl").unlink()

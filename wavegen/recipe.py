@@ -25,7 +25,7 @@ CONTROLS = {
     "noisiness": (0.0, 4.0),
     "memory": (0.0, 1.0),
 }
-LONGEST = 1e6  # seconds of a take, and of a seed
+SHORTEST, LONGEST = 1e-6, 1e6  # seconds of a take, and of a seed
 MOST_CANDIDATES = 1024
 
 
@@ -210,7 +210,7 @@ def _controls(value: Any) -> bool:
 def _ends(value: Any) -> bool:
     if not isinstance(value, list) or not 1 <= len(value) <= 1000:
         return False
-    return all(_real(1e-6, LONGEST)(end) for end in value) and value == sorted(set(value))
+    return all(_real(SHORTEST, LONGEST)(end) for end in value) and value == sorted(set(value))
 
 
 CHECKS = {
@@ -220,7 +220,7 @@ CHECKS = {
     "after": _text,
     "heard": _digest,
     "position": _whole(0, 2**40),
-    "prime": _real(1e-6, LONGEST),
+    "prime": _real(SHORTEST, LONGEST),
     "with_prime": _flag,
     "seed": _whole(0, 2**64 - 1),
     "variation": _whole(0, 10**9),

@@ -69,8 +69,8 @@ class Instrument:
         bands = bands_of(model.config)
         if bands is None:
             raise UsageError(
-                "this model cannot be told what to play; train one: python -m wavegen train "
-                "--arch wavenet --condition-bands 48"
+                "this model cannot be told what to play; name demo-wavenet, or train one that "
+                "can: python -m wavegen train --arch duet"
             )
         config = self.config = model.config
         self.bands = bands

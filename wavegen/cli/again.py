@@ -23,6 +23,7 @@ from wavegen.writer import SUBTYPES
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Draws every file again; returns 0 only if each is the same, bit for bit."""
     code = 0
+    naming.check_different(target_of(Path(name), arguments) for name in arguments.files)
     for name in arguments.files:
         try:
             make_again(Path(name), arguments, console)
@@ -59,8 +60,9 @@ def make_again(path: Path, arguments: argparse.Namespace, console: Console) -> N
     if isinstance(made, Rendering):
         if arguments.seconds is not None:
             raise UsageError(f"{shown(path)}: was rendered, and is as long as what it plays")
-        instrument = rendering.prepare(file, made.engine, made.precision, console)
         sound = find_played(made, path, arguments)
+        naming.refuse(target, sound, arguments.force)
+        instrument = rendering.prepare(file, made.engine, made.precision, console)
         rendering.write_rendered(instrument, made, sound, target, subtype, arguments.force, console)
     else:
         draw_again(made, path, target, file, info.frames, subtype, arguments, console)
@@ -80,12 +82,14 @@ def draw_again(
 ) -> None:
     """Draws a take again, or on, into the target; `frames` is how long the file is."""
     rate, channels = file.config.sample_rate, file.config.channels
-    heard = find_seed(made, path, rate, channels, arguments)
+    heard, seed = find_seed(made, path, rate, channels, arguments)
+    naming.refuse(target, seed, arguments.force)
     sampler = drawing.prepare(file, made.engine, made.precision, made.sustain, made.guard, console)
     sampler.check_controls(dict(made.controls))
     written = heard.shape[1] if made.with_prime else 0
     new, limit = made, frames
     if arguments.seconds is not None:
+        drawing.check_seconds(arguments.seconds, rate)
         wanted = round(arguments.seconds * rate)
         new, limit = played_on(made, arguments.seconds), written + wanted
     drawing.write_drawn(
@@ -153,8 +157,8 @@ def find_model(
 
 def find_seed(
     made: Recipe, path: Path, rate: int, channels: int, arguments: argparse.Namespace
-) -> np.ndarray:
-    """Returns what was heard of the seed, `(channels, samples)`, as it was then.
+) -> tuple[np.ndarray, Path | None]:
+    """Returns what was heard of the seed, `(channels, samples)`, as it was then, and its file.
 
     It is looked for where it was, then by its name beside the file and in recordings/, and at last
     in the beginning of the file itself, which is the seed's end if that needed no conversion.
@@ -163,7 +167,7 @@ def find_seed(
         AudioError: it is not here, or no longer what it was.
     """
     if not made.after and arguments.after is None:
-        return drawing.read_end(None, rate, channels, made.prime)[0]
+        return drawing.read_end(None, rate, channels, made.prime)[0], None
     changed = ""
     for place in [Path(arguments.after)] if arguments.after else places(made, path):
         try:
@@ -173,13 +177,13 @@ def find_seed(
                 raise
             continue
         if recipe.fingerprint(heard) == made.heard:
-            return heard
+            return heard, place
         changed = changed or shown(place)
     if made.with_prime and not arguments.after:
-        length = min(made.position, round(made.prime * rate))
+        length = min(made.position, max(1, round(made.prime * rate)))
         heard, _ = drawing.read_end(path, rate, channels, made.prime, length)
         if recipe.fingerprint(heard) == made.heard:
-            return heard
+            return heard, path
     cure = "name the sound as it was then with --after"
     if changed:
         raise AudioError(

@@ -17,7 +17,7 @@ from wavegen import audio, checkpoint
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, Live, clock, hushed
 from wavegen.duet import sampler_of
-from wavegen.errors import AudioError
+from wavegen.errors import AudioError, UsageError
 from wavegen.findings import SILENCE
 from wavegen.levels import QUIET
 from wavegen.recipe import Recipe
@@ -57,6 +57,14 @@ def check_seed(seed: Path) -> None:
         )
 
 
+def check_seconds(seconds: float, rate: int) -> None:
+    """Raises UsageError for a length, at a model's rate in Hz, that holds no sample."""
+    if not round(seconds * rate):
+        raise UsageError(
+            f"--seconds {seconds:g} is less than a sample of the model's {rate} Hz; ask for more"
+        )
+
+
 def read_end(
     seed: Path | None, rate: int, channels: int, seconds: float, stop: int | None = None
 ) -> tuple[np.ndarray, int]:
@@ -66,7 +74,7 @@ def read_end(
         seed: a file of sound; None has no samples.
         rate: of the model, Hz.
         channels: of the model.
-        seconds: how much of it.
+        seconds: how much of it; at least a sample.
         stop: samples at the model's rate to read; None reads the whole file.
 
     Returns:
@@ -75,7 +83,7 @@ def read_end(
     Raises:
         AudioError: it cannot be read or holds nothing.
     """
-    wanted = round(seconds * rate)
+    wanted = max(1, round(seconds * rate))
     tail, position = np.zeros((channels, 0), "float32"), 0
     if seed is None:
         return tail, position

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ from wavegen.recipe import Recipe, fingerprint
 
 LONG_SECONDS = 3600.0  # ask before drawing more than this
 TRIED_SECONDS = 2.0  # drawn to tell how long it would take
+
+
+class Page(str):
+    """What stands for a variation in the name of the page of all; written as it is everywhere."""
+
+    def __format__(self, form: str) -> str:
+        """Returns the text, also where a number is to be written with so many digits."""
+        return str(self)
 
 
 def name_of(
@@ -52,6 +61,19 @@ def name_of(
     return Path(arguments.out) / f"{name}.{arguments.format}"
 
 
+def check_different(paths: Iterable[Path]) -> None:
+    """Raises UsageError if two results of one command would have the same name."""
+    found = set()
+    for path in paths:
+        place = os.path.normcase(os.path.abspath(path))
+        if place in found:
+            raise UsageError(
+                f"{audio.shown(path)}: two results would be called so; put {{seed_name}} and "
+                "{variation} into --filename, or give each its own command and -o"
+            )
+        found.add(place)
+
+
 def refuse(path: Path, seed: Path | None, force: bool, *others: Path | None) -> None:
     """Raises OutputError before anything is drawn if the result may not be written.
 
@@ -77,7 +99,7 @@ def is_drawn(path: Path) -> bool:
     """Returns whether wavegen wrote a sound, a picture or a report, by what it says of itself."""
     if path.suffix == ".png":
         return b"Software\0wavegen " in path.read_bytes()[:1000]
-    if path.suffix == ".html":
+    if path.suffix.lower() in (".html", ".htm"):
         return b'name="generator" content="wavegen"' in path.read_bytes()[:1000]
     with contextlib.suppress(AudioError):
         return audio.metadata(path).get("software", "").startswith("wavegen ")

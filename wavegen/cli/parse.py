@@ -10,15 +10,18 @@ from typing import Any
 from wavegen import __version__
 from wavegen.cli.settings import add_fields
 from wavegen.cli.values import (
+    candidates,
     duration,
     factor,
     folder,
     fraction,
+    lasting,
     positive,
     seconds,
     seed_number,
     share,
     sustain,
+    variations,
 )
 from wavegen.config import GIVEN_FOLLOW, UNASKED
 from wavegen.fields import nearest
@@ -140,8 +143,8 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("seeds", nargs="*", metavar="seed.wav", help="sound to continue; none: begins from nothing")
     text = "run name, run folder or model file (the newest run; without any, demo-lstm)"
     add("-m", "--model", help=text)
-    add("-t", "--seconds", type=seconds, default=10.0, help="length of the continuation, s (10)")
-    add("-n", "--count", type=positive, default=1, help="variations of each seed (1)")
+    add("-t", "--seconds", type=lasting, default=10.0, help="length of the continuation, s (10)")
+    add("-n", "--count", type=variations, default=1, help="variations of each seed, 1 .. 200 (1)")
     add(
         "--temperature",
         nargs="+",
@@ -155,7 +158,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     )
     add("--memory", type=fraction, help="how much an LSTM lets strokes come again, 0 .. 1 (1)")
     add("--seed", type=seed_number, help="number that decides all chance (a new one, printed)")
-    add("--prime", type=seconds, default=4.0, help="how much of the seed's end to use, s (4)")
+    add("--prime", type=lasting, default=4.0, help="how much of the seed's end to use, s (4)")
     add("--at", type=seconds, help="place in the seed to go on from, 83 or 1m23s (its last sound)")
     add(
         "--guard",
@@ -168,7 +171,7 @@ def sample_flags(command: argparse.ArgumentParser) -> None:
     add("--sustain", type=sustain, help=text)
     add(
         "--candidates",
-        type=positive,
+        type=candidates,
         help="ways to go on, of which one is kept (2 .. 8); 1: no choice",
     )
     add("--rank", action="store_true", help="list the variations likeliest first")
@@ -217,7 +220,7 @@ def again_flags(command: argparse.ArgumentParser) -> None:
     """Adds what `again` takes."""
     add = command.add_argument
     add("files", nargs="+", metavar="FILE", help="what `sample`, `render` or `again` wrote")
-    add("-t", "--seconds", type=seconds, help="length of the continuation; longer plays it on, s")
+    add("-t", "--seconds", type=lasting, help="length of the continuation; longer plays it on, s")
     add("-m", "--model", help="the model that drew it, if it is not where it was")
     add(
         "--after",
@@ -250,7 +253,7 @@ def report_flags(command: argparse.ArgumentParser) -> None:
     add("files", nargs="*", metavar="FILE", help=text)
     add("--generated", default="generated", help="folder of what was drawn (generated)")
     add("-o", "--out", help="the page (RUN/report.html)")
-    add("--force", action="store_true", help="replace a page named with -o that exists")
+    add("--force", action="store_true", help="replace a page named with -o that wavegen wrote")
     add("--open", action="store_true", help="show it in the browser")
     add("--engine", help="what judges: numba or reference (the fastest for the model)")
     add("--runs", default="runs", help="folder of the runs (runs)")

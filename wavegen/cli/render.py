@@ -19,7 +19,7 @@ from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, clock
 from wavegen.climate import SECONDS, level_db
 from wavegen.draft import check_folder
-from wavegen.errors import Error
+from wavegen.errors import CheckpointError, Error
 from wavegen.modelfile import judge_of
 from wavegen.recipe import Rendering, digest
 from wavegen.rendering import Instrument
@@ -37,13 +37,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for sound in sounds:
         drawing.check_seed(sound)  # say what is wrong with it before anything is loaded
     check_folder(Path(arguments.out))
-    file = checkpoint.read_model(checkpoint.find_model(arguments.model, arguments.runs))
+    file = checkpoint.read_model(find_model(arguments))
     console.note(f"model: {audio.shown(file.path)}")
+    paths = [naming.name_of(sound, file, 0, arguments) for sound in sounds]
+    naming.check_different(paths)
     instrument = prepare(file, arguments.engine, arguments.precision, console)
     code = 0
-    for sound in sounds:
+    for sound, path in zip(sounds, paths, strict=True):
         try:
-            render(sound, instrument, file, arguments, console)
+            render(sound, path, instrument, file, arguments, console)
         except Error as error:
             if len(sounds) == 1:
                 raise
@@ -52,22 +54,41 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return code
 
 
+def find_model(arguments: argparse.Namespace) -> Path:
+    """Returns the model to use; where none has been trained, it says which ones can render."""
+    try:
+        return checkpoint.find_model(arguments.model, arguments.runs)
+    except CheckpointError:
+        if arguments.model is not None:
+            raise
+        raise CheckpointError(
+            f"{audio.shown(arguments.runs)}: holds no model yet; add -m demo-wavenet, or run: "
+            "python -m wavegen train --arch duet"
+        ) from None
+
+
 def render(
     sound: Path,
+    path: Path,
     instrument: Instrument,
     file: checkpoint.ModelFile,
     arguments: argparse.Namespace,
     console: Console,
 ) -> None:
     """Renders one sound into a file that carries how it was made."""
-    path = naming.name_of(sound, file, 0, arguments)
     naming.refuse(path, sound, arguments.force, *map(Path, arguments.sounds))
     made = Rendering(
         __version__, file.sha256, str(file.path), str(sound), digest(sound), arguments.seed,
         arguments.temperature, arguments.follow, instrument.engine.name,
         instrument.engine.precision,
     )  # fmt: skip
-    write_rendered(instrument, made, sound, path, arguments.subtype, arguments.force, console)
+    try:
+        write_rendered(instrument, made, sound, path, arguments.subtype, arguments.force, console)
+    except KeyboardInterrupt:
+        console.note("what was rendered so far is kept")
+        if path.exists():
+            console.result(str(path))
+        raise
     console.result(str(path))
 
 

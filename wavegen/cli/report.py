@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wavegen import audio, card, checkpoint, engines, listing, plots, recipe, report
+from wavegen.cli import naming
 from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console
 from wavegen.critic import Critic, Judged, Sound
@@ -32,6 +33,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     page = Path(arguments.out) if arguments.out else own_page(path, Path(arguments.generated))
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{shown(page)}: is no name for a page; end it in .html")
+    force = arguments.force or not arguments.out  # the run's own page is made anew each time
+    naming.refuse(page, None, force)
     if arguments.files:
         drawn = [described(name) for name in listing.list_audio(arguments.files).files]
     else:
@@ -39,7 +42,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     critic = critic_of(file, arguments.engine, console)
     sections = [("Variations", drawn), ("The same moment through training", listened(folder))]
     judged, skipped = judge(critic, sections, console)
-    force = arguments.force or not arguments.out  # the run's own page is made anew each time
     name = folder.folder.resolve().name if path.name == "model.safetensors" else path.stem
     with console.live("drawing pictures") as live:
         report.write(

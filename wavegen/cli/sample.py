@@ -41,6 +41,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     path = find_model(arguments, console)
     console.note(f"model: {path}")
     file = checkpoint.read_model(path)
+    drawing.check_seconds(arguments.seconds, file.config.sample_rate)
+    results = [results_of(seed, file, arguments) for seed in seeds]
+    naming.check_different(path for parts in results for part in parts for path in part)
     player = play.Player.open(file.config) if arguments.play else None
     sampler = drawing.prepare(
         file, arguments.engine, arguments.precision, arguments.sustain, arguments.guard, console
@@ -51,9 +54,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     controls = sampler.check_controls(controls)
     naming.check_length(sampler, len(seeds), arguments)
     code = 0
-    for seed in seeds:
+    for seed, named in zip(seeds, results, strict=True):
         try:
-            continue_one(seed, sampler, file, controls, player, arguments, console)
+            continue_one(seed, named, sampler, file, controls, player, arguments, console)
         except Error as error:
             if len(seeds) == 1:
                 raise
@@ -74,8 +77,21 @@ def find_model(arguments: argparse.Namespace, console: Console) -> Path:
     return checkpoint.find_model(named, arguments.runs)
 
 
+def results_of(
+    seed: Path | None, file: checkpoint.ModelFile, arguments: argparse.Namespace
+) -> tuple[list[Path], list[Path], list[Path]]:
+    """Returns the paths of a seed's sounds, of the pictures beside them, and of a page."""
+    paths = [naming.name_of(seed, file, each, arguments) for each in range(arguments.count)]
+    pictures = [picture.beside(path) for path in paths] if picture.wanted(arguments) else []
+    if not reporting.wanted(arguments):
+        return paths, pictures, []
+    page = naming.name_of(seed, file, naming.Page("report"), arguments)
+    return paths, pictures, [page.with_suffix(".html")]
+
+
 def continue_one(
     seed: Path | None,
+    named: tuple[list[Path], list[Path], list[Path]],
     sampler: Any,
     file: checkpoint.ModelFile,
     controls: dict[str, Any],
@@ -85,12 +101,8 @@ def continue_one(
 ) -> None:
     """Draws all variations of one seed and writes each to its file, block by block."""
     rate, channels = sampler.config.sample_rate, sampler.config.channels
-    variations = range(arguments.count)
-    paths = [naming.name_of(seed, file, variation, arguments) for variation in variations]
-    page = naming.name_of(seed, file, "report", arguments).with_suffix(".html")
-    wanted = [page] if reporting.wanted(arguments) else []
-    pictures = [picture.beside(path) for path in paths] if picture.wanted(arguments) else []
-    for path in [*paths, *wanted, *pictures]:
+    paths, pictures, pages = named
+    for path in [*paths, *pages, *pictures]:
         naming.refuse(path, seed, arguments.force, *map(Path, arguments.seeds))
     at = None if arguments.at is None else max(1, round(arguments.at * rate))
     heard, position = drawing.read_end(seed, rate, channels, arguments.prime, at)
@@ -112,7 +124,7 @@ def continue_one(
     elif not sampler.climate:
         console.warning("from silence this model plays silence; name a sound to go on from")
     shared = naming.recipe(file, seed, heard, position, sampler, arguments)
-    recipes = [naming.varied(shared, variation, controls) for variation in variations]
+    recipes = [naming.varied(shared, each, controls) for each in range(arguments.count)]
     try:
         drawn = drawing.write_drawn(
             sampler,
@@ -143,7 +155,7 @@ def continue_one(
         split = heard.shape[1] / rate if arguments.with_prime and heard.shape[1] else None
         drawn_as = picture.write(path, split, arguments.force)
         console.note(f"to hear: {audio.shown(path)}; to see: {audio.shown(drawn_as)}")
-    if wanted:
+    for page in pages:
         reporting.of_variations(page, paths, file, arguments, console)
 
 

@@ -16,7 +16,7 @@ from wavegen.cli.compiling import show_compiling
 from wavegen.cli.display import Console, hushed
 from wavegen.codec import codec_of
 from wavegen.errors import AudioError, Error
-from wavegen.modelfile import judge_of
+from wavegen.modelfile import judge_of, plain
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if not arguments.json:
             show(name, scores, verdict, losses, console)
     if arguments.json:
-        console.result(json.dumps(rows, indent=2))
+        console.result(json.dumps(plain(rows), indent=2, allow_nan=False))
     return code
 
 

@@ -8,6 +8,10 @@ import os
 import re
 from collections.abc import Callable
 
+from wavegen.recipe import CONTROLS, LONGEST, MOST_CANDIDATES, SHORTEST
+
+MOST_VARIATIONS = 200  # each keeps a file open while it is drawn; some systems allow 256
+
 
 def duration(text: str) -> float:
     """Returns seconds from "45m", "1h30m", "90s"."""
@@ -29,6 +33,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def lasting(text: str) -> float:
+    """Returns a number of seconds that a recipe can hold."""
+    value = seconds(text)
+    if not SHORTEST <= value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text} must lie in {SHORTEST:g} .. {LONGEST:g} s")
+    return value
+
+
 def number(text: str) -> float:
     """Returns a float."""
     try:
@@ -37,19 +49,18 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
-def positive(text: str) -> int:
-    """Returns an int >= 1."""
-    if not re.fullmatch(r"\d+", text) or not 1 <= int(text) <= 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
-    return int(text)
+def whole(most: int) -> Callable[[str], int]:
+    """Returns what makes an int in `1 .. most` of a text."""
+
+    def value_of(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number in 1 .. {most}")
+        return int(text)
+
+    return value_of
 
 
-def share(text: str) -> float:
-    """Returns a float in (0, 1]."""
-    value = number(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} must be above 0 and at most 1")
-    return value
+positive, variations, candidates = whole(10**9), whole(MOST_VARIATIONS), whole(MOST_CANDIDATES)
 
 
 def within(least: float, most: float) -> Callable[[str], float]:
@@ -65,6 +76,7 @@ def within(least: float, most: float) -> Callable[[str], float]:
 
 
 factor, fraction, sustain = within(0, 4), within(0, 1), within(0.25, 100)
+share = within(*CONTROLS["top_p"])
 
 
 def folder(text: str) -> str:
