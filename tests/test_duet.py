@@ -370,7 +370,15 @@ def test_an_interrupted_rendering_keeps_what_was_rendered(files, tmp_path, monke
     assert main(["render", "seed.wav", "-m", str(files["duet"]), "--precision", "float32"]) == 130
     out, err = capsys.readouterr()
     assert soundfile.info(out.strip()).frames == 800
-    assert "what was rendered so far is kept" in err
+    assert "what was drawn so far is kept" in err
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    whole = ["render", "seed.wav", "-m", str(files["duet"]), "--seed", "1", "-q", "-o", "whole"]
+    assert main([*whole, "--precision", "float32"]) == 0
+    path = capsys.readouterr().out.strip()
+    monkeypatch.setattr(Instrument, "play", play)
+    assert main(["again", path, "-o", "twice", "-q"]) == 130
+    assert soundfile.info(capsys.readouterr().out.strip()).frames == 800
 
 
 @pytest.mark.slow

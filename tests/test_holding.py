@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,10 +68,21 @@ def test_what_is_in_the_middle_stays_there():
     np.testing.assert_array_equal(turned[:, 0], turned[:, 1])
 
 
-@pytest.mark.parametrize(("off", "left"), [(-12.0, -6.0), (-5.0, -1.0), (0.8, 0.8), (6.0, 1.0)])
-def test_a_level_comes_back_but_for_what_is_left_to_the_music(off, left):
+@pytest.mark.parametrize(
+    ("off", "left", "most"),
+    [
+        (-12.0, -6.0, holding.LEVEL_TURNED_DB),
+        (-5.0, -1.0, holding.LEVEL_TURNED_DB),
+        (0.8, 0.8, holding.LEVEL_TURNED_DB),
+        (6.0, 1.0, holding.LEVEL_TURNED_DB),
+        (12.0, 6.0, holding.LEVEL_TURNED_DB),
+        (12.0, 1.0, holding.HELD_TURNED_DB),
+        (20.0, 6.0, holding.HELD_TURNED_DB),
+    ],
+)
+def test_a_level_comes_back_but_for_what_is_left_to_the_music(off, left, most):
     sound = stereo(-40.0 + off, -300.0, seconds=30.0)
-    turned = played(holding.level_held, sound, np.array([1e-4]), -40.0)
+    turned = played(partial(holding.level_held, most_db=most), sound, np.array([1e-4]), -40.0)
     level = 10 * np.log10(np.mean(np.square(turned[..., -10 * RATE :], dtype=float)))
     assert level + 40 == pytest.approx(left, abs=0.3)
 

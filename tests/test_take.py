@@ -119,17 +119,20 @@ def test_an_lstm_that_rests_for_long_is_bolder_and_only_then(drift, held, bolder
 
 @pytest.mark.parametrize("off", [-20.0, -5.0, -0.8, 0.8, 5.0, 20.0])
 @pytest.mark.parametrize(
-    ("kind", "count", "first", "steepest"),
-    [({"level_is_held": False, "rests": True}, 100, 0.1, 0.2501), ({}, 1200, 0.15, 0.65)],
+    ("kind", "count", "down", "first", "steepest"),
+    [
+        ({"level_is_held": False, "rests": True}, 100, 6.0, 0.1, 0.2501),
+        ({}, 1200, 14.0, 0.15, 0.65),
+    ],
 )
-def test_what_got_louder_or_softer_is_slowly_turned_back(kind, count, first, steepest, off):
-    """By all but what is left to the music, and by 6 dB at most; its own doing is not touched."""
+def test_what_got_louder_or_softer_is_slowly_turned_back(kind, count, down, first, steepest, off):
+    """By all but what is left to the music, but within bounds; its own doing is not touched."""
     one = take(Wanderer(answer=0.0), **kind)
     jump = np.array([-35.0 + off]), np.zeros(1)
     sound, after = one.draw(one.start._replace(session=jump), count, [0])
     alone = np.swapaxes(Wanderer().open(jump).draw(np.zeros((1, sound.shape[-1], 1)), 1.0), 1, 2)
     gain = 20 * np.log10(np.abs(sound[..., 3::10]) / np.abs(alone[..., 3::10]))[0, 0]
-    turned = -np.sign(off) * np.clip(abs(off) - LEVEL_DB, 0.0, 6.0)
+    turned = np.clip(np.clip(off, -LEVEL_DB, LEVEL_DB) - off, -down, 6.0)
     assert gain[-1] == pytest.approx(turned, abs=0.3)
     assert abs(gain[0]) < first and np.abs(np.diff(gain)).max() < steepest  # in 10 ms, no step
     if one.held:  # the temperature gives way for what was drawn, however it is heard

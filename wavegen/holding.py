@@ -12,13 +12,14 @@ from wavegen.framing import mid_side
 
 # How long late is; what is left to the music; how far it is turned down and up at most.
 LEVEL_SECONDS, LEVEL_DB, LEVEL_TURNED_DB = 4.0, 1.0, (-6.0, 6.0)
+HELD_TURNED_DB = (-14.0, 6.0)  # of a WaveNet: louder than its temperature can hold it
 IMAGE_SECONDS, IMAGE_DB, IMAGE_TURNED_DB = 0.5, 1.0, (-60.0, 24.0)  # of side over middle
 TOLD_SECONDS, TOLD_TURNED_DB = 0.3, (-6.0, 6.0)  # what is told is played as loud
 NONE = 1e-12  # power that is silence
 
 
 def level_held(
-    signal: np.ndarray, heard: np.ndarray, level_db: float, seconds: float
+    signal: np.ndarray, heard: np.ndarray, level_db: float, seconds: float, most_db: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a block turned towards a level, and the mean square of late after it.
 
@@ -27,11 +28,12 @@ def level_held(
         heard: `(rows,)`, mean square of what was drawn of late.
         level_db: that is to be held.
         seconds: that the block lasts.
+        most_db: by how much it is turned, down (negative) and up, at most.
     """
     now = np.mean(np.square(signal, dtype=np.float64), axis=(1, 2))
     after = later(heard, now, seconds / LEVEL_SECONDS)
     beyond = [decibels(power) - level_db for power in (heard, after)]
-    gain = gains(beyond, signal.shape[-1], LEVEL_DB, LEVEL_TURNED_DB)
+    gain = gains(beyond, signal.shape[-1], LEVEL_DB, most_db)
     return (signal * gain[:, None]).astype("float32"), after
 
 

@@ -105,6 +105,7 @@ class Take:
         self.held = self.levelled and config.level_is_held  # and leads the temperature
         self.rests = self.levelled and config.rests
         self.turned = self.held or self.rests  # and what is heard is turned towards it
+        self.turned_db = holding.HELD_TURNED_DB if self.held else holding.LEVEL_TURNED_DB
         self.imaged = self.held and sampler.codec.channels == 2
         kept = round(DEAD_SECONDS * self.rate)
         recent = heard.sound[:, -kept:]
@@ -189,7 +190,8 @@ class Take:
             drawn = signal
             if self.turned:
                 level, aim = late[:, 0], self.level_db
-                signal, late[:, 0] = holding.level_held(signal, level, aim, self.seconds)
+                most = self.turned_db
+                signal, late[:, 0] = holding.level_held(signal, level, aim, self.seconds, most)
             found.append(signal)
             # The temperature, where it gives way, does so for what is drawn, not for what is heard.
             for part in np.split(drawn if self.held else signal, at_once, axis=-1):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,19 @@ def sounding(seed: Path, rate: int, channels: int) -> int:
     return min(last, (int(heard[-1]) + 1) * size) if len(heard) else last
 
 
+@contextlib.contextmanager
+def told_if_interrupted(paths: Sequence[Path], console: Console) -> Iterator[None]:
+    """Says of an interruption that what is in the files by then is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.note("what was drawn so far is kept")
+        for path in paths:
+            if path.exists():
+                console.result(str(path))
+        raise
+
+
 def write_drawn(
     sampler: Any,
     heard: np.ndarray,
@@ -149,7 +162,8 @@ def write_drawn(
         OutputError: a file cannot be written.
     """
     began, seconds = time.monotonic(), recipes[0].ends[-1]
-    with contextlib.ExitStack() as stack, console.live("drawing") as live:
+    telling = told_if_interrupted(paths, console)
+    with telling, contextlib.ExitStack() as stack, console.live("drawing") as live:
         writers = [
             stack.enter_context(
                 audio.Writer(

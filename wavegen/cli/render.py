@@ -82,13 +82,7 @@ def render(
         arguments.temperature, arguments.follow, instrument.engine.name,
         instrument.engine.precision,
     )  # fmt: skip
-    try:
-        write_rendered(instrument, made, sound, path, arguments.subtype, arguments.force, console)
-    except KeyboardInterrupt:
-        console.note("what was rendered so far is kept")
-        if path.exists():
-            console.result(str(path))
-        raise
+    write_rendered(instrument, made, sound, path, arguments.subtype, arguments.force, console)
     console.result(str(path))
 
 
@@ -127,7 +121,8 @@ def write_rendered(
     config, info = instrument.config, audio.info(sound)
     seconds = info.frames / info.sample_rate
     began, done = time.monotonic(), 0
-    with contextlib.ExitStack() as stack, console.live("rendering") as live:
+    telling = drawing.told_if_interrupted([path], console)
+    with telling, contextlib.ExitStack() as stack, console.live("rendering") as live:
         writer = stack.enter_context(
             audio.Writer(
                 path, config.sample_rate, config.channels, subtype=subtype or "PCM_16",

@@ -125,23 +125,16 @@ def continue_one(
         console.warning("from silence this model plays silence; name a sound to go on from")
     shared = naming.recipe(file, seed, heard, position, sampler, arguments)
     recipes = [naming.varied(shared, each, controls) for each in range(arguments.count)]
-    try:
-        drawn = drawing.write_drawn(
-            sampler,
-            heard,
-            recipes,
-            paths,
-            console,
-            subtype=arguments.subtype,
-            force=arguments.force,
-            player=player,
-        )
-    except KeyboardInterrupt:
-        console.note("what was drawn so far is kept")
-        for path in paths:
-            if path.exists():
-                console.result(str(path))
-        raise
+    drawn = drawing.write_drawn(
+        sampler,
+        heard,
+        recipes,
+        paths,
+        console,
+        subtype=arguments.subtype,
+        force=arguments.force,
+        player=player,
+    )
     if player and player.broken:
         console.warning(f"stopped playing: {player.broken}; the file is whole")
     elif player and player.underruns:
