@@ -229,10 +229,11 @@ def check_name(name: str) -> None:
 
 
 def runs(folder: str | Path = "runs") -> list[Run]:
-    """Returns the runs in a folder, the one that was trained last first; a duet's hold two."""
+    """Returns the runs in a folder, the one that was trained last first."""
 
     def age(run: Run) -> float:
-        files = [run.model_path, *run.states(), *run.folder.glob("*/state-*.safetensors")]
+        of_parts = run.folder.glob("*/state-*.safetensors")  # of a duet
+        files = [run.model_path, *run.states(), *of_parts]
         return max((f.stat().st_mtime for f in files if f.exists()), default=0.0)
 
     folder = Path(folder)

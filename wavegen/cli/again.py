@@ -180,7 +180,7 @@ def find_seed(
             return heard, place
         changed = changed or shown(place)
     if made.with_prime and not arguments.after:
-        length = min(made.position, max(1, round(made.prime * rate)))
+        length = min(made.position, drawing.samples_in(made.prime, rate))
         heard, _ = drawing.read_end(path, rate, channels, made.prime, length)
         if recipe.fingerprint(heard) == made.heard:
             return heard, path

@@ -65,6 +65,11 @@ def check_seconds(seconds: float, rate: int) -> None:
         )
 
 
+def samples_in(seconds: float, rate: int) -> int:
+    """Returns how many samples at a rate in Hz so many seconds are, one at least."""
+    return max(1, round(seconds * rate))
+
+
 def read_end(
     seed: Path | None, rate: int, channels: int, seconds: float, stop: int | None = None
 ) -> tuple[np.ndarray, int]:
@@ -83,7 +88,7 @@ def read_end(
     Raises:
         AudioError: it cannot be read or holds nothing.
     """
-    wanted = max(1, round(seconds * rate))
+    wanted = samples_in(seconds, rate)
     tail, position = np.zeros((channels, 0), "float32"), 0
     if seed is None:
         return tail, position

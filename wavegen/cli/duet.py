@@ -68,7 +68,6 @@ def run(folder: Path, arguments: argparse.Namespace, console: Console) -> int:
         box = training.DEFAULT_SECONDS
     shares = {"composer": COMPOSING, "renderer": 1.0 - COMPOSING}
     whole = f"--steps {arguments.steps}" if box is None else f"--for {clock(box)}"
-    full = f"the {{}} has had its share of {whole} already; give the run more to go on"
     scratch = tempfile.TemporaryDirectory() if arguments.dry_run else contextlib.nullcontext()
     with scratch as elsewhere:
         for part, (model_config, settings) in asked.items():
@@ -79,10 +78,11 @@ def run(folder: Path, arguments: argparse.Namespace, console: Console) -> int:
                 training.dry_run(Path(elsewhere) / part, model_config, settings, own, console)
                 continue
             kept = partial(join_parts, folder) if part == "renderer" else lambda: None
+            full = f"the {part} has had its share of {whole} already; give the run more to go on"
             run_folder = Run.open(folder / part, create=True)
             with Run.open(folder, create=True).lock(), run_folder.lock():
                 code = training.train(
-                    run_folder, data, model_config, settings, own, console, kept, full.format(part)
+                    run_folder, data, model_config, settings, own, console, kept, full
                 )
                 if code:
                     return code

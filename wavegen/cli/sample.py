@@ -104,7 +104,7 @@ def continue_one(
     paths, pictures, pages = named
     for path in [*paths, *pages, *pictures]:
         naming.refuse(path, seed, arguments.force, *map(Path, arguments.seeds))
-    at = None if arguments.at is None else max(1, round(arguments.at * rate))
+    at = None if arguments.at is None else drawing.samples_in(arguments.at, rate)
     heard, position = drawing.read_end(seed, rate, channels, arguments.prime, at)
     if seed is not None and at is not None and position < at:
         raise UsageError(
